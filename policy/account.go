@@ -1,0 +1,141 @@
+package policy
+
+import (
+	"slices"
+	"time"
+)
+
+// Account is what the gate remembers about one user ID in one realm: facts, not verdicts. Each site computes the
+// standing by its own rules.
+type Account struct {
+	Realm, User string
+	// Since is when the account was first remembered.
+	Since    time.Time
+	Contacts []Contact
+	// EverVerified: some contact was confirmed once. From then on a new contact needs a fresh code or a hold.
+	EverVerified bool
+	Grace        Grace
+	// Owed is when a new grace was last owed.
+	Owed time.Time
+	// Asked is when the person was last interrupted in grace, or said "not now".
+	Asked       time.Time
+	ExemptUntil time.Time
+
+	// Challenge is the one code on its way, or the last one.
+	Challenge *Challenge
+	// Fresh is the browser session that last entered a code of a contact that is not on hold.
+	Fresh Fresh
+	// Wrong are wrong codes, Sends messages that were asked for, Adds new contacts: of the last 24 h.
+	Wrong, Sends, Adds Tally
+	// AddWrongInARow are wrong codes in a row for contacts that were being added.
+	AddWrongInARow int
+	// Outbox are the messages that no carrier has taken yet.
+	Outbox []Send
+}
+
+// Fresh says in which browser session a code was entered, and when.
+type Fresh struct {
+	Session []byte
+	At      time.Time
+}
+
+// freshFor is how long an entered code allows changes in the same browser.
+const freshFor = 10 * time.Minute
+
+// IsFresh tells whether a code was entered in this browser session lately.
+func (a *Account) IsFresh(session []byte, now time.Time) bool {
+	return len(session) > 0 && sameSecret(string(a.Fresh.Session), string(session)) == 1 && now.Sub(a.Fresh.At) < freshFor
+}
+
+// Facts are the account as a decision needs it.
+func (a *Account) Facts(now time.Time) Facts {
+	f := Facts{Grace: a.Grace, Asked: a.Asked, ExemptUntil: a.ExemptUntil}
+	for i := range a.Contacts {
+		c := &a.Contacts[i]
+		switch {
+		case c.Retired || c.Verified.IsZero():
+		case c.onHold(now):
+			// Of several, the one that counts first.
+			if f.Held.IsZero() || c.HoldUntil.Before(f.HoldUntil) {
+				f.Held, f.HoldUntil = c.Verified, c.HoldUntil
+			}
+		case c.Verified.After(f.Confirmed):
+			f.Confirmed = c.Verified
+		}
+	}
+	return f
+}
+
+// Contact finds a contact that is still on file.
+func (a *Account) Contact(id string) *Contact {
+	for i := range a.Contacts {
+		if a.Contacts[i].ID == id && !a.Contacts[i].Retired {
+			return &a.Contacts[i]
+		}
+	}
+	return nil
+}
+
+// Find finds a contact on file by its address.
+func (a *Account) Find(kind Kind, address Address) *Contact {
+	for i := range a.Contacts {
+		c := &a.Contacts[i]
+		if c.Kind == kind && !c.Retired && c.Address.Same(address) {
+			return c
+		}
+	}
+	return nil
+}
+
+// VerifiedContact is the contact of a kind that was confirmed last and counts under these rules, or nil.
+func (a *Account) VerifiedContact(r *Rules, kind Kind, now time.Time) *Contact {
+	var best *Contact
+	for i := range a.Contacts {
+		c := &a.Contacts[i]
+		if c.Kind != kind || !c.Counts(now) || r.Reconfirm != 0 && !now.Before(c.Verified.Add(r.Reconfirm)) {
+			continue
+		}
+		if best == nil || c.Verified.After(best.Verified) {
+			best = c
+		}
+	}
+	return best
+}
+
+// Name registers what the sign-in says about the person. A contact that it names is registered and unverified; one
+// that it no longer names stays, and an absent claim changes nothing. newID makes the ID of a new contact. It
+// reports whether anything changed.
+func (a *Account) Name(kind Kind, address Address, newID func() string, l Limits, now time.Time) bool {
+	if address == "" || a.Find(kind, address) != nil {
+		return false
+	}
+	if a.live() >= l.Contacts && !a.dropOldestClaim() {
+		return false
+	}
+	a.Contacts = append(a.Contacts, Contact{ID: newID(), Kind: kind, Address: address, Added: now, By: "signin"})
+	return true
+}
+
+func (a *Account) live() int {
+	n := 0
+	for i := range a.Contacts {
+		if !a.Contacts[i].Retired {
+			n++
+		}
+	}
+	return n
+}
+
+// dropOldestClaim makes room for what the sign-in says now: of the contacts that it said earlier and nobody ever
+// confirmed, the oldest goes. One that a code is on its way to stays.
+func (a *Account) dropOldestClaim() bool {
+	i := slices.IndexFunc(a.Contacts, func(c Contact) bool {
+		return c.By == "signin" && c.Verified.IsZero() && !c.Retired &&
+			(a.Challenge == nil || a.Challenge.Contact != c.ID)
+	})
+	if i < 0 {
+		return false
+	}
+	a.Contacts = slices.Delete(a.Contacts, i, i+1)
+	return true
+}

@@ -1,0 +1,231 @@
+package policy
+
+import (
+	"slices"
+	"time"
+)
+
+// CodeDigits is how many digits a code has (NIST SP 800-63B-4, section 3.1.3: at least six).
+const CodeDigits = 6
+
+// Challenge is one code on its way to one contact over one channel. The code is not in it: it is derived from a
+// key and the nonce.
+type Challenge struct {
+	// Nonce makes the code, together with the key named KeyID, the account and the target.
+	Nonce []byte
+	KeyID string
+	// Contact is the ID of the contact on file that the code confirms; empty when Adding is set.
+	Contact string
+	// Adding is the contact that is being added. It is on file only once the code was entered.
+	Adding *Contact
+	// AddedFresh: a code was entered in this browser shortly before, so the new contact counts at once.
+	AddedFresh bool
+	Channel    Channel
+	// Session is the hash of the browser session that asked. No other one can answer.
+	Session []byte
+	Started time.Time
+	Ends    time.Time
+	// Wrong are the wrong codes that were evaluated.
+	Wrong int
+	// Sent is how often the code was asked for, LastSent when, SendID the row of the last one and SendState what
+	// became of it: "waiting", "accepted", "failed".
+	Sent      int
+	LastSent  time.Time
+	SendID    string
+	SendState SendState
+	// Reissued: it took the place of an earlier code of the same person that had not ended.
+	Reissued bool
+	// Done is when the right code was entered. Zero: not yet.
+	Done time.Time
+	// HoldUntil is when the contact that it confirmed starts to count. Zero: at once.
+	HoldUntil time.Time
+	// Return is where the person was going.
+	Return string
+}
+
+// Live tells that the code can still be entered.
+func (c *Challenge) Live(now time.Time) bool {
+	return c != nil && c.Done.IsZero() && now.Before(c.Ends)
+}
+
+// Target is the contact that the code goes to.
+func (c *Challenge) Target(a *Account) *Contact {
+	if c == nil {
+		return nil
+	}
+	if c.Adding != nil {
+		return c.Adding
+	}
+	return a.Contact(c.Contact)
+}
+
+// Repeats tells whether sending again repeats the same code: while more than half of its life is left.
+func (c *Challenge) Repeats(now time.Time) bool {
+	return c.Live(now) && c.Ends.Sub(now) > c.Ends.Sub(c.Started)/2
+}
+
+// Outcome is how a try ended. The zero Outcome is a refusal.
+type Outcome uint8
+
+const (
+	// NoCode: no code is on its way, or its target is no longer on file.
+	NoCode Outcome = iota
+	// Accepted: the contact is confirmed by this very try.
+	Accepted
+	// AcceptedAgain: the same right code was posted again; nothing happens twice.
+	AcceptedAgain
+	WrongCode
+	// Expired: the code has ended. Nothing was compared.
+	Expired
+	// Elsewhere: the live code was asked for in another browser session. Nothing was compared.
+	Elsewhere
+	// TriesUsed: this code takes no more tries.
+	TriesUsed
+	// TooMany: the account has used up its wrong codes for now.
+	TooMany
+	// Stopped: too many wrong ones in a row for this contact; an operator has to act.
+	Stopped
+	// Mismatch: what was typed does not match the contact.
+	Mismatch
+	// Matched: it does.
+	Matched
+	// Closed: no more such tries for this contact.
+	Closed
+	// TooEarly: the wait before sending again is not over.
+	TooEarly
+	// Started: a code is on its way. Underway: it already was, and nothing new was sent.
+	Started
+	Underway
+	// Full: the account keeps as many contacts as it can.
+	Full
+	// Gone: the contact is not on file (any more).
+	Gone
+)
+
+// Result is an outcome with what the page says about it.
+type Result struct {
+	Outcome Outcome
+	// Left is how many tries are left, Wait how long until there are more.
+	Left int
+	Wait time.Duration
+}
+
+// Attempt evaluates one code. It counts, then compares, then consumes: matches is called once at most, and only
+// while every limit still allows a guess. It must run inside one atomic update of the account.
+func (a *Account) Attempt(session []byte, matches func() bool, l Limits, now time.Time) Result {
+	c := a.Challenge
+	target := c.Target(a)
+	switch {
+	case target == nil:
+		return Result{Outcome: NoCode}
+	case sameSecret(string(c.Session), string(session)) == 0:
+		return Result{Outcome: Elsewhere}
+	case !c.Done.IsZero():
+		// The double click. Guessing is over, so comparing gives nothing away.
+		if now.Before(c.Ends) && matches() {
+			return Result{Outcome: AcceptedAgain}
+		}
+		return Result{Outcome: NoCode}
+	case !now.Before(c.Ends):
+		return Result{Outcome: Expired}
+	case *a.inARow(c, target) >= l.WrongInARow:
+		return Result{Outcome: Stopped}
+	case c.Wrong >= l.CodeTries:
+		return Result{Outcome: TriesUsed}
+	}
+	if wait := a.Wrong.Wait(l.WrongPerDay, day, now); wait > 0 {
+		return Result{Outcome: TooMany, Wait: wait}
+	}
+	inARow := a.inARow(c, target)
+	c.Wrong++
+	*inARow++
+	a.Wrong = a.Wrong.Add(day, now)
+	if !matches() {
+		return Result{Outcome: WrongCode, Left: min(l.CodeTries-c.Wrong, a.Wrong.Left(l.WrongPerDay, day, now))}
+	}
+	c.Wrong--
+	*inARow = 0
+	a.Wrong = a.Wrong.Undo()
+	c.Done = now
+	return Result{Outcome: Accepted}
+}
+
+func (a *Account) inARow(c *Challenge, target *Contact) *int {
+	if c.Adding != nil {
+		return &a.AddWrongInARow
+	}
+	return &target.WrongInARow
+}
+
+// Confirm marks the target of the challenge that was just accepted, exactly that and nothing else, and returns the
+// contacts that are told of a change. next is the browser session that goes on.
+func (a *Account) Confirm(next []byte, hold time.Duration, now time.Time) (confirmed Contact, tell []Contact) {
+	c := a.Challenge
+	target := c.Target(a)
+	if c.Adding != nil {
+		a.Contacts = append(a.Contacts, *c.Adding)
+		target = &a.Contacts[len(a.Contacts)-1]
+		if a.EverVerified && !c.AddedFresh {
+			// Until the first notice was accepted nobody can object, so the hold is the longest one.
+			target.HeldFor = hold
+			target.HoldUntil = now.Add(max(hold, noticeLife))
+		}
+		c.HoldUntil = target.HoldUntil
+		// From now on it is a contact like any other: the challenge points at it.
+		c.Contact, c.Adding = target.ID, nil
+		for i := range a.Contacts[:len(a.Contacts)-1] {
+			if old := a.Contacts[i]; !old.Retired && !old.onHold(now) {
+				tell = append(tell, old)
+			}
+		}
+	}
+	target.Verified = now
+	if !target.onHold(now) {
+		a.EverVerified = true
+		a.Fresh = Fresh{Session: slices.Clone(next), At: now}
+	}
+	return *target, tell
+}
+
+// noticeLife is how long a notice to an old contact is tried, and how long a hold lasts when none could be handed over.
+const noticeLife = 7 * day
+
+// Prove evaluates an answer to "show that you know it". Wrong ones are counted per contact; a right one starts the
+// count anew.
+func (a *Account) Prove(contact *Contact, matches func() bool, l Limits, now time.Time) Result {
+	if contact.ProofsInAll >= l.ProofTriesTotal {
+		return Result{Outcome: Closed}
+	}
+	if wait := contact.Proofs.Wait(l.ProofTries, day, now); wait > 0 {
+		return Result{Outcome: TooMany, Wait: wait}
+	}
+	contact.Proofs = contact.Proofs.Add(day, now)
+	contact.ProofsInAll++
+	if matches() {
+		contact.Proofs, contact.ProofsInAll = nil, 0
+		return Result{Outcome: Matched}
+	}
+	left := min(l.ProofTriesTotal-contact.ProofsInAll, contact.Proofs.Left(l.ProofTries, day, now))
+	if contact.ProofsInAll >= l.ProofTriesTotal {
+		return Result{Outcome: Mismatch, Left: 0}
+	}
+	return Result{Outcome: Mismatch, Left: left}
+}
+
+// SendWait is how long until the account may ask for another message; zero: now.
+func (a *Account) SendWait(l Limits, now time.Time) time.Duration {
+	return max(a.Sends.Wait(l.SendsPerHour, time.Hour, now), a.Sends.Wait(l.SendsPerDay, day, now))
+}
+
+// ResendWait is how long until the live code may be sent again. A send that failed needs no wait.
+func (c *Challenge) ResendWait(l Limits, now time.Time) time.Duration {
+	if c == nil || c.SendState == SendFailed || c.LastSent.IsZero() {
+		return 0
+	}
+	return max(0, c.LastSent.Add(l.ResendWait(c.Sent)).Sub(now))
+}
+
+// AddWait is how long until the account may add another contact; full tells that it has as many as it can keep.
+func (a *Account) AddWait(l Limits, now time.Time) (wait time.Duration, full bool) {
+	return a.Adds.Wait(l.ContactsPerDay, day, now), a.live() >= l.Contacts
+}

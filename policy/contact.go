@@ -1,0 +1,82 @@
+package policy
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Address is a whole e-mail address or E.164 number. It prints masked by itself; asking for the whole of it has
+// to look deliberate.
+type Address string
+
+// Whole is the address itself, for sending and comparing. It must not reach a log, a URL or a metric.
+func (a Address) Whole() string { return string(a) }
+
+// String is the mask.
+func (a Address) String() string { return Mask(string(a)) }
+
+// GoString keeps %#v masked as well.
+func (a Address) GoString() string { return a.String() }
+
+// Format keeps every verb masked, %x and %q too.
+func (a Address) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(a.String())) }
+
+// LogValue is the mask.
+func (a Address) LogValue() slog.Value { return slog.StringValue(a.String()) }
+
+// MarshalText is the mask: whatever turns a contact into JSON or a log line gets no more than that.
+func (a Address) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// Kind is what sort of contact it is.
+type Kind string
+
+// The kinds of contact.
+const (
+	Email Kind = "email"
+	Phone Kind = "phone"
+)
+
+// Channel is how a code travels.
+type Channel string
+
+// The channels.
+const (
+	ByEmail Channel = "email"
+	BySMS   Channel = "sms"
+	ByVoice Channel = "voice"
+)
+
+// Contact is one address or number of an account.
+type Contact struct {
+	// ID names the contact inside its account, for ever. Pages never see it.
+	ID      string
+	Kind    Kind
+	Address Address
+	// Added is when the account first had it; By is who said so: "signin", "import", "operator" or "person".
+	Added time.Time
+	By    string
+	// Verified is when it was last confirmed. Zero: never.
+	Verified time.Time
+	// HoldUntil is when a contact that was added without a fresh code starts to count. Zero: it counts.
+	HoldUntil time.Time
+	// HeldFor is the operator's replacement_hold at that time; it runs from the first accepted notice.
+	HeldFor time.Duration
+	// Retired contacts are kept for the record only.
+	Retired bool
+	// Proofs are the wrong answers to "show that you know it" of the last 24 h, ProofsInAll those since a right one.
+	Proofs      Tally
+	ProofsInAll int
+	// WrongInARow are wrong codes since a right one.
+	WrongInARow int
+}
+
+func (c *Contact) onHold(now time.Time) bool { return now.Before(c.HoldUntil) }
+
+// Usable tells that a code may be sent to it.
+func (c *Contact) Usable(now time.Time) bool { return !c.Retired && !c.onHold(now) }
+
+// Counts tells that its confirmation counts now, as far as its age is not asked.
+func (c *Contact) Counts(now time.Time) bool {
+	return !c.Verified.IsZero() && c.Usable(now)
+}

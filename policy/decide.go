@@ -1,0 +1,260 @@
+package policy
+
+import (
+	"slices"
+	"time"
+)
+
+// RequestKind is what kind of request asks.
+type RequestKind uint8
+
+const (
+	// Other is everything that is not listed below: fetch, assets, iframes, sockets, native clients, other methods.
+	Other RequestKind = iota
+	// Opening is a page being opened.
+	Opening
+	// OpeningHead is a HEAD for a page: answered like Opening, and nothing is recorded.
+	OpeningHead
+	// Form is a form of the app that navigates when posted.
+	Form
+)
+
+// Request is what the rules need to know of a request.
+type Request struct {
+	Kind RequestKind
+	// Exempt: a matcher on a canonical path, the sign-out path, or a CORS preflight.
+	Exempt bool
+	// User and Realm name the person; Groups and Domain are what the sign-in says in this very request.
+	Realm, User string
+	Groups      []string
+	Domain      string
+}
+
+// Action is what one request gets.
+type Action uint8
+
+const (
+	// Refuse is the zero Action: an unknown value never passes.
+	Refuse Action = iota
+	Pass
+	// Ask interrupts, and "not now" is offered.
+	Ask
+	Block
+)
+
+var actions = [...]string{"refuse", "pass", "ask", "block"}
+
+func (a Action) String() string { return actions[a] }
+
+// Standing is what the rules say of an account now.
+type Standing uint8
+
+const (
+	Unknown Standing = iota
+	Verified
+	Due
+	Overdue
+	Exempt
+)
+
+var standings = [...]string{"unknown", "verified", "due", "overdue", "exempt"}
+
+func (s Standing) String() string { return standings[s] }
+
+// Reason is why. The set is closed: metrics use it as a label.
+type Reason uint8
+
+const (
+	NoReason Reason = iota
+	ExemptRequest
+	ExemptUser
+	ExemptGroup
+	ExemptDomain
+	ExemptByOperator
+	OutsideRollout
+	IsVerified
+	OnHold
+	InGrace
+	GraceOver
+	Reminded        // overdue, and mode remind asks only
+	ObservedGrace   // would have been asked; mode observe passes
+	ObservedOverdue // would have been blocked; mode observe passes
+)
+
+var reasons = [...]string{"none", "exempt_request", "exempt_user", "exempt_group", "exempt_domain", "exempt_operator",
+	"rollout", "verified", "hold", "grace", "overdue", "reminded", "observed_grace", "observed_overdue"}
+
+func (r Reason) String() string { return reasons[r] }
+
+// Reasons lists every reason, for collectors that are made in advance.
+func Reasons() []Reason {
+	all := make([]Reason, len(reasons))
+	for i := range all {
+		all[i] = Reason(i)
+	}
+	return all
+}
+
+// Decision is what one request gets, and why. The zero Decision refuses.
+type Decision struct {
+	Action   Action
+	Reason   Reason
+	Standing Standing
+	// Deadline is when access stops (or the hold ends). Zero: no clock runs.
+	Deadline time.Time
+	// Interrupt: this very request is answered with our page.
+	Interrupt bool
+	// StartsSeen and StartsShown name the clocks that this request starts; RecordAsk that it uses up ask_every.
+	StartsSeen, StartsShown, RecordAsk bool
+}
+
+// Records tells whether the decision changes the account.
+func (d Decision) Records() bool { return d.StartsSeen || d.StartsShown || d.RecordAsk }
+
+// Facts are what a decision needs of an account, flat, so that they can be kept in a cache.
+type Facts struct {
+	// Confirmed is the latest confirmation of a contact that is neither on hold nor retired.
+	Confirmed time.Time
+	// Held is a confirmation that is on hold until HoldUntil.
+	Held, HoldUntil time.Time
+	Grace           Grace
+	Asked           time.Time
+	ExemptUntil     time.Time
+}
+
+// Step is one line of a trace: a rule, and whether it answered.
+type Step struct {
+	Rule     string
+	Answered bool
+}
+
+// Decide applies the rules of product.md in their order; the first that answers wins.
+func (r *Rules) Decide(q Request, f Facts, now time.Time) Decision { return r.decide(q, f, now, nil) }
+
+// Explain is Decide with the trace of what was asked in which order.
+func (r *Rules) Explain(q Request, f Facts, now time.Time) (Decision, []Step) {
+	var trace []Step
+	d := r.decide(q, f, now, &trace)
+	return d, trace
+}
+
+func (r *Rules) decide(q Request, f Facts, now time.Time, trace *[]Step) Decision {
+	rule := func(name string, answers bool) bool {
+		if trace != nil {
+			*trace = append(*trace, Step{name, answers})
+		}
+		return answers
+	}
+	if rule("2 the request is exempt", q.Exempt) {
+		return Decision{Action: Pass, Reason: ExemptRequest, Standing: Exempt}
+	}
+	if rule("4 the account is exempt", r.exemption(q, f, now) != NoReason) {
+		return Decision{Action: Pass, Reason: r.exemption(q, f, now), Standing: Exempt}
+	}
+	standing, deadline := r.Standing(f, now)
+	if rule("5 outside rollout", !r.LeftOut.Includes(q.Realm, q.User)) {
+		return Decision{Action: Pass, Reason: OutsideRollout, Standing: standing, Deadline: deadline}
+	}
+	if rule("7 verified", standing == Verified) {
+		return Decision{Action: Pass, Reason: IsVerified, Standing: Verified}
+	}
+	if rule("8 a confirmed contact on hold", f.onHold(now)) {
+		return Decision{Action: Pass, Reason: OnHold, Standing: Due, Deadline: f.HoldUntil}
+	}
+	if rule("8 in grace", standing == Due) {
+		return r.soften(q, f, now, Decision{Action: Ask, Reason: InGrace, Standing: Due, Deadline: deadline})
+	}
+	rule("8 grace is over", true)
+	return r.soften(q, f, now, Decision{Action: Block, Reason: GraceOver, Standing: Overdue, Deadline: deadline})
+}
+
+func (r *Rules) exemption(q Request, f Facts, now time.Time) Reason {
+	switch {
+	case len(r.ExemptUsers) > 0 && slices.Contains(r.ExemptUsers, q.User):
+		return ExemptUser
+	case len(r.ExemptGroups) > 0 && slices.ContainsFunc(q.Groups, func(g string) bool { return slices.Contains(r.ExemptGroups, g) }):
+		return ExemptGroup
+	case len(r.ExemptDomains) > 0 && r.exemptDomain(q.Domain):
+		return ExemptDomain
+	case now.Before(f.ExemptUntil):
+		return ExemptByOperator
+	}
+	return NoReason
+}
+
+// soften applies the mode, last, and says what the request starts.
+func (r *Rules) soften(q Request, f Facts, now time.Time, d Decision) Decision {
+	switch r.Mode {
+	case Observe:
+		if d.Action == Block {
+			d.Reason = ObservedOverdue
+		} else {
+			d.Reason = ObservedGrace
+		}
+		d.Action = Pass
+		return d
+	case Remind:
+		if d.Action == Block {
+			d.Action, d.Reason = Ask, Reminded
+		}
+	}
+	opening := q.Kind == Opening || q.Kind == OpeningHead
+	d.Interrupt = opening && (d.Action == Block || r.asksAgain(f, now))
+	d.RecordAsk = d.Interrupt && d.Action == Ask && q.Kind == Opening
+	if r.Mode == Enforce {
+		g := r.grace(f, now)
+		d.StartsSeen = g.Seen.IsZero() && g.Shown.IsZero()
+		d.StartsShown = d.Interrupt && q.Kind == Opening && g.Shown.IsZero()
+	}
+	return d
+}
+
+func (r *Rules) asksAgain(f Facts, now time.Time) bool {
+	return f.Asked.IsZero() || now.Sub(f.Asked) >= r.AskEvery
+}
+
+// Standing is what these rules say of an account, whatever asks. The deadline is zero while no clock runs.
+func (r *Rules) Standing(f Facts, now time.Time) (Standing, time.Time) {
+	switch {
+	case now.Before(f.ExemptUntil):
+		return Exempt, time.Time{}
+	case r.verified(f, now):
+		return Verified, time.Time{}
+	case f.onHold(now):
+		return Due, f.HoldUntil
+	}
+	deadline := r.grace(f, now).Deadline(r)
+	if deadline.IsZero() || now.Before(deadline) {
+		return Due, deadline
+	}
+	return Overdue, deadline
+}
+
+// confirmed is the latest confirmation that counts at now: a hold that has ended counts from when the code was entered.
+func (f Facts) confirmed(now time.Time) time.Time {
+	if !f.Held.IsZero() && !now.Before(f.HoldUntil) && f.Held.After(f.Confirmed) {
+		return f.Held
+	}
+	return f.Confirmed
+}
+
+func (f Facts) onHold(now time.Time) bool { return !f.Held.IsZero() && now.Before(f.HoldUntil) }
+
+func (r *Rules) verified(f Facts, now time.Time) bool {
+	c := f.confirmed(now)
+	return !c.IsZero() && (r.Reconfirm == 0 || now.Before(c.Add(r.Reconfirm)))
+}
+
+// Lapsed tells that a confirmation was there and has become too old.
+func (r *Rules) Lapsed(f Facts, now time.Time) bool {
+	return !f.confirmed(now).IsZero() && !r.verified(f, now)
+}
+
+// grace is the grace that counts now: the recorded one, or a new one that is owed because a later confirmation
+// than the one it followed has lapsed. "Later" keeps it to once per confirmation, whichever contacts go or come.
+func (r *Rules) grace(f Facts, now time.Time) Grace {
+	if c := f.confirmed(now); c.After(f.Grace.After) && r.Lapsed(f, now) {
+		return Grace{After: c}
+	}
+	return f.Grace
+}

@@ -1,0 +1,69 @@
+package policy
+
+import "time"
+
+// Grace is the one grace of an account. Nothing but the named rules replaces it: there is no other place that
+// writes its moments, so no cookie, browser, node, contact or spelling can start it again.
+type Grace struct {
+	// After is the confirmation whose end this grace follows. Zero for the first grace.
+	After time.Time
+	// Seen is the first request in mode enforce, inside the rollout.
+	Seen time.Time
+	// Shown is when a page being opened was first answered with our page.
+	Shown time.Time
+	// Until is a later deadline that an operator gave.
+	Until time.Time
+}
+
+// Deadline is when grace ends under these rules; zero while no clock has started. Being shown the page can only
+// bring it nearer than the unseen clock had it.
+func (g Grace) Deadline(r *Rules) time.Time {
+	start := g.Shown
+	if !g.Seen.IsZero() {
+		if u := g.Seen.Add(r.Unseen); start.IsZero() || u.Before(start) {
+			start = u
+		}
+	}
+	if start.IsZero() {
+		return g.Until
+	}
+	if end := start.Add(r.Grace); end.After(g.Until) {
+		return end
+	}
+	return g.Until
+}
+
+// Record writes down what a decision started. It must be called with the decision that was made from the
+// account's present facts, in the same atomic update.
+func (a *Account) Record(r *Rules, d Decision, now time.Time) {
+	if d.StartsSeen || d.StartsShown {
+		a.Grace = r.grace(a.Facts(now), now)
+	}
+	if d.StartsSeen {
+		a.Grace.Seen = now
+	}
+	if d.StartsShown {
+		a.Grace.Shown = now
+	}
+	if d.RecordAsk {
+		a.Asked = now
+	}
+}
+
+// owedEvery is the least time between two graces that are owed because an operator or an import took the last
+// verified contact away.
+const owedEvery = 90 * day
+
+// Owe gives a new grace, which starts as the first did, because somebody other than the person took their last
+// verified contact away. It reports whether one was owed.
+func (a *Account) Owe(now time.Time) bool {
+	if !a.Owed.IsZero() && now.Sub(a.Owed) < owedEvery {
+		return false
+	}
+	after := a.Grace.After
+	if c := a.Facts(now).confirmed(now); c.After(after) {
+		after = c
+	}
+	a.Grace, a.Owed = Grace{After: after}, now
+	return true
+}

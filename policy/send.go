@@ -1,0 +1,187 @@
+package policy
+
+import (
+	"slices"
+	"time"
+)
+
+// SendState is what became of a message.
+type SendState string
+
+// The states of a message, as far as a page tells them.
+const (
+	SendWaiting  SendState = "waiting"
+	SendAccepted SendState = "accepted"
+	SendFailed   SendState = "failed"
+)
+
+// SendKind is what a message is about.
+type SendKind string
+
+// The kinds of message.
+const (
+	SendCode   SendKind = "code"
+	SendNotice SendKind = "notice"
+)
+
+// Send is a message that no carrier has taken yet: a row in the account's own record, so that it is there exactly
+// when the state that it belongs to is there.
+type Send struct {
+	// ID is the idempotency key. It is the same for every attempt.
+	ID      string
+	Kind    SendKind
+	Channel Channel
+	// Contact is who gets it. For a code to a contact that is being added it is the ID of that one.
+	Contact string
+	// About is the kind of the contact that a notice tells of.
+	About Kind
+	// New is the ID of that contact.
+	New      string
+	Language string
+	Host     string
+	Browser  string
+	At       time.Time
+	// Ends is after which it is never handed over.
+	Ends time.Time
+	// NotBefore is when a worker may take it (again).
+	NotBefore time.Time
+	// Taken is until when a worker has it in hand. If that moment passes, the worker died.
+	Taken time.Time
+	// Handed counts attempts that may have reached the carrier; Tries all of them.
+	Handed, Tries int
+}
+
+const (
+	// mostHanded keeps promise P6: after a crash or a lost answer at most once more.
+	mostHanded = 2
+	// lease is how long a worker may have a message in hand; every sender's own timeout is well below.
+	lease = 30 * time.Second
+)
+
+// due is when a worker should next look at the message.
+func (s *Send) due() time.Time {
+	if s.Taken.After(s.NotBefore) {
+		return s.Taken
+	}
+	return s.NotBefore
+}
+
+// Due is when a worker should next look at the account; zero: never.
+func (a *Account) Due() time.Time {
+	var first time.Time
+	for i := range a.Outbox {
+		if d := a.Outbox[i].due(); first.IsZero() || d.Before(first) {
+			first = d
+		}
+	}
+	return first
+}
+
+// Take gives a worker the messages that it may hand over now, and marks them as possibly handed over before it
+// does so: if the worker dies, that is what must be believed. Those that have ended, or were tried as often as
+// they may be, go unsent and are returned as dropped.
+func (a *Account) Take(now time.Time) (taken, dropped []Send) {
+	kept := a.Outbox[:0:0]
+	for _, s := range a.Outbox {
+		switch {
+		case !now.Before(s.Ends) || s.Handed >= mostHanded && !now.Before(s.due()):
+			dropped = append(dropped, s)
+			a.settled(s, SendFailed)
+			continue
+		case !now.Before(s.due()):
+			s.Taken = now.Add(lease)
+			s.Handed++
+			s.Tries++
+			taken = append(taken, s)
+		}
+		kept = append(kept, s)
+	}
+	a.Outbox = kept
+	return taken, dropped
+}
+
+// Delivery is how an attempt ended.
+type Delivery uint8
+
+const (
+	// LostAnswer: it may have been accepted. It is the zero Delivery.
+	LostAnswer Delivery = iota
+	TakenOver
+	// RefusedForGood by the recipient's side.
+	RefusedForGood
+	// AskedToWait by the carrier, which has not taken it.
+	AskedToWait
+	// NotReached: the carrier could not be used; nothing was handed over.
+	NotReached
+)
+
+// Settle writes down how an attempt at a message ended.
+func (a *Account) Settle(id string, d Delivery, now time.Time) {
+	i := slices.IndexFunc(a.Outbox, func(s Send) bool { return s.ID == id })
+	if i < 0 {
+		return // another worker settled it after our lease had ended
+	}
+	s := &a.Outbox[i]
+	s.Taken = time.Time{}
+	switch d {
+	case TakenOver:
+		a.drop(i, SendAccepted)
+		a.noticeTaken(*s, now)
+	case RefusedForGood:
+		a.drop(i, SendFailed)
+	case AskedToWait:
+		s.Handed--
+		s.NotBefore = now.Add(retryAfter(s.Tries, s.Kind))
+	case NotReached:
+		s.Handed--
+		if s.Kind == SendCode {
+			// The person is told that nothing was sent; a mail that arrives later all the same would be a lie.
+			a.drop(i, SendFailed)
+			a.Sends = a.Sends.Undo()
+			return
+		}
+		s.NotBefore = now.Add(retryAfter(s.Tries, s.Kind))
+	default:
+		if s.Handed >= mostHanded {
+			a.drop(i, SendFailed)
+			return
+		}
+		s.NotBefore = now
+	}
+}
+
+func (a *Account) drop(i int, state SendState) {
+	a.settled(a.Outbox[i], state)
+	a.Outbox = slices.Delete(slices.Clone(a.Outbox), i, i+1)
+}
+
+// settled tells the challenge, whose page shows the state of its last send.
+func (a *Account) settled(s Send, state SendState) {
+	if c := a.Challenge; c != nil && c.SendID == s.ID {
+		c.SendState = state
+	}
+}
+
+// noticeTaken starts the hold of the new contact, once: it runs from the first notice that was accepted.
+func (a *Account) noticeTaken(s Send, now time.Time) {
+	if s.Kind != SendNotice {
+		return
+	}
+	if c := a.Contact(s.New); c != nil && c.HeldFor > 0 && c.onHold(now) {
+		c.HoldUntil, c.HeldFor = now.Add(c.HeldFor), 0
+	}
+}
+
+// retryAfter grows from ten seconds: greylisting servers take a second try after some minutes. Notices have days.
+func retryAfter(tries int, kind SendKind) time.Duration {
+	wait := 10 * time.Second << min(max(tries-1, 0), 10)
+	if kind == SendNotice {
+		return min(wait, time.Hour)
+	}
+	return min(wait, 2*time.Minute)
+}
+
+// DropCodes ends messages with codes that are of no more use.
+func (a *Account) DropCodes() {
+	a.Outbox = slices.DeleteFunc(slices.Clone(a.Outbox), func(s Send) bool { return s.Kind == SendCode })
+}
