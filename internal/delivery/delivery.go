@@ -1,0 +1,47 @@
+// Package delivery hands messages over to the world: mail now, texts and calls later.
+package delivery
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Message is one message to one person, ready to hand over.
+type Message struct {
+	// ID is the idempotency key: the same for every attempt at the same message.
+	ID string
+	// Channel is "email", "sms" or "voice".
+	Channel string
+	// To is the whole address or E.164 number. It must not reach a log.
+	To string
+	// Subject and HTML are for e-mail only.
+	Subject, HTML string
+	// Text is the plain body, or the text message, or what is spoken.
+	Text string
+	// Code is the code in the message, for channels that format it themselves. It must not reach a log.
+	Code string
+	// Language is a BCP 47 tag.
+	Language string
+	// Ends is when the message is of no more use; it must not be handed over after that.
+	Ends time.Time
+}
+
+// Sender hands a message over to whoever carries it. Send returns nil only when the carrier accepted it.
+// Every call must end with its context. Errors should wrap one of the kinds below; an error of no kind is
+// taken as ErrUnknown.
+type Sender interface {
+	Send(ctx context.Context, m Message) error
+}
+
+// What became of a message that was not accepted.
+var (
+	// ErrRefused: the carrier said no to this recipient or message for good (SMTP 5yz on RCPT or DATA).
+	ErrRefused = errors.New("refused by the recipient's side")
+	// ErrTryLater: the carrier said "not now" and has not taken the message (SMTP 4yz, greylisting).
+	ErrTryLater = errors.New("asked to try later")
+	// ErrUnreachable: the carrier could not be used at all (connect, TLS, login, provider 5xx); nothing was handed over.
+	ErrUnreachable = errors.New("carrier unreachable")
+	// ErrUnknown: the answer was lost after the message was handed over; it may have been accepted.
+	ErrUnknown = errors.New("no answer after handing over")
+)
