@@ -1,0 +1,121 @@
+package pages
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Brand is whose pages they are.
+type Brand struct {
+	// Name of the service, as people know it. Default: "this site" is never a good name; New refuses an empty one.
+	Name string
+	// Logo is shown in place of the name: the bytes of an SVG, PNG or WebP file of ours to serve. Empty: the name is shown.
+	Logo []byte
+	// LogoType is the logo's media type, "image/svg+xml", "image/png" or "image/webp".
+	LogoType string
+	// Accent is the colour of buttons and links, "#0b5fff". It must stand out from white by 4.5:1; the tone for dark
+	// mode is derived from it. Default: a deep teal.
+	Accent string
+}
+
+const defaultAccent = "#0c5f6b"
+
+// The surfaces that the stylesheet puts text on.
+var (
+	lightSurface = colour{0xff, 0xff, 0xff}
+	darkSurface  = colour{0x1b, 0x20, 0x24}
+)
+
+// contrast that text needs (WCAG 2.2, 1.4.3).
+const textContrast = 4.5
+
+func (b *Brand) check() error {
+	var faults []error
+	if strings.TrimSpace(b.Name) == "" {
+		faults = append(faults, errors.New("brand: the name is empty; give the name of the service as people know it"))
+	}
+	b.Name = tame(b.Name)
+	if b.Accent == "" {
+		b.Accent = defaultAccent
+	}
+	accent, err := parseColour(b.Accent)
+	if err != nil {
+		faults = append(faults, fmt.Errorf("brand: accent %w", err))
+	} else if c := contrast(accent, lightSurface); c < textContrast {
+		faults = append(faults, fmt.Errorf("brand: accent %s has a contrast of %.1f:1 on white and needs %.1f:1 to be read; %s would do", b.Accent, c, textContrast, accent.towards(colour{}, lightSurface, textContrast)))
+	}
+	if _, ok := logoTypes[b.LogoType]; len(b.Logo) > 0 && !ok {
+		faults = append(faults, fmt.Errorf("brand: a logo of type %q cannot be shown; use SVG, PNG or WebP", b.LogoType))
+	}
+	return errors.Join(faults...)
+}
+
+var logoTypes = map[string]string{"image/svg+xml": "logo.svg", "image/png": "logo.png", "image/webp": "logo.webp"}
+
+// variables is the part of the stylesheet that the accent decides.
+func (b Brand) variables() string {
+	light, err := parseColour(b.Accent)
+	if err != nil {
+		return ""
+	}
+	dark := light.towards(lightSurface, darkSurface, 6)
+	return fmt.Sprintf(":root{--accent:%s;--on-accent:%s}@media (prefers-color-scheme:dark){:root{--accent:%s;--on-accent:%s}}\n",
+		light, light.ink(), dark, dark.ink())
+}
+
+// colour is an opaque sRGB colour.
+type colour [3]uint8
+
+func parseColour(s string) (colour, error) {
+	hex, ok := strings.CutPrefix(s, "#")
+	if ok && len(hex) == 3 {
+		hex = string([]byte{hex[0], hex[0], hex[1], hex[1], hex[2], hex[2]})
+	}
+	n, err := strconv.ParseUint(hex, 16, 32)
+	if !ok || len(hex) != 6 || err != nil {
+		return colour{}, fmt.Errorf("%q is no colour; write it as #0b5fff", s)
+	}
+	return colour{uint8(n >> 16), uint8(n >> 8), uint8(n)}, nil
+}
+
+func (c colour) String() string { return fmt.Sprintf("#%02x%02x%02x", c[0], c[1], c[2]) }
+
+// ink is the text colour to put on c.
+func (c colour) ink() colour {
+	white, black := colour{0xff, 0xff, 0xff}, colour{0x0b, 0x10, 0x13}
+	if contrast(c, white) >= contrast(c, black) {
+		return white
+	}
+	return black
+}
+
+// towards mixes c with another colour until it stands out enough from a surface.
+func (c colour) towards(other, surface colour, enough float64) colour {
+	mixed := c
+	for step := 0; step <= 50 && contrast(mixed, surface) < enough; step++ {
+		for i := range mixed {
+			mixed[i] = uint8(math.Round(float64(c[i]) + (float64(other[i])-float64(c[i]))*float64(step)/50))
+		}
+	}
+	return mixed
+}
+
+// contrast of two colours after WCAG 2: from 1 to 21.
+func contrast(a, b colour) float64 {
+	la, lb := a.luminance(), b.luminance()
+	return (max(la, lb) + 0.05) / (min(la, lb) + 0.05)
+}
+
+func (c colour) luminance() float64 {
+	linear := func(v uint8) float64 {
+		s := float64(v) / 255
+		if s <= 0.04045 {
+			return s / 12.92
+		}
+		return math.Pow((s+0.055)/1.055, 2.4)
+	}
+	return 0.2126*linear(c[0]) + 0.7152*linear(c[1]) + 0.0722*linear(c[2])
+}

@@ -1,0 +1,80 @@
+package pages
+
+import (
+	"strings"
+
+	"golang.org/x/text/language"
+)
+
+// matcher finds a catalog for what a person or a browser asks for.
+type matcher struct {
+	catalogs []*catalog
+	matcher  language.Matcher
+}
+
+func newMatcher(catalogs []*catalog) matcher {
+	tags := make([]language.Tag, len(catalogs))
+	for i, c := range catalogs {
+		tags[i] = c.tag
+	}
+	return matcher{catalogs, language.NewMatcher(tags)}
+}
+
+// find goes by the index of the match: the tag that comes with it is not one of ours ("en-GB" gives "en-u-rg-gbzzzz").
+// A match of low confidence is none: zh-CN would be given zh-Hant.
+func (m matcher) find(tag language.Tag) *catalog {
+	_, i, confidence := m.matcher.Match(tag)
+	if confidence < language.High {
+		return nil
+	}
+	return m.catalogs[i]
+}
+
+// headerLength is how much of Accept-Language is read: parsing 9 kB of it takes a millisecond.
+const headerLength = 256
+
+// MatchLanguage chooses among the languages on offer: what the person chose, else what the browser asks for, else the
+// default. The result is always a tag on offer.
+func (r *Renderer) MatchLanguage(explicit, acceptLanguage string) string {
+	if len(explicit) <= headerLength {
+		if tag, err := language.Parse(explicit); err == nil {
+			if c := r.matcher.find(tag); c != nil {
+				return c.tag.String()
+			}
+		}
+	}
+	if len(acceptLanguage) > headerLength {
+		acceptLanguage = acceptLanguage[:headerLength]
+		// Half a tag may be another language.
+		acceptLanguage = acceptLanguage[:max(strings.LastIndexByte(acceptLanguage, ','), 0)]
+	}
+	tags, _, err := language.ParseAcceptLanguage(acceptLanguage)
+	if err != nil {
+		tags = nil
+	}
+	for _, tag := range tags {
+		if c := r.matcher.find(tag); c != nil {
+			return c.tag.String()
+		}
+	}
+	return r.catalogs[0].tag.String()
+}
+
+// Languages are the tags on offer, the default first.
+func (r *Renderer) Languages() []string {
+	tags := make([]string, len(r.catalogs))
+	for i, c := range r.catalogs {
+		tags[i] = c.tag.String()
+	}
+	return tags
+}
+
+// catalogFor takes a tag on offer; any other gets the default.
+func (r *Renderer) catalogFor(tag string) *catalog {
+	for _, c := range r.catalogs {
+		if strings.EqualFold(c.tag.String(), tag) {
+			return c
+		}
+	}
+	return r.catalogs[0]
+}

@@ -1,0 +1,95 @@
+package pages
+
+import (
+	"bytes"
+	"fmt"
+	htmltemplate "html/template"
+	"strings"
+	texttemplate "text/template"
+	"time"
+)
+
+// mailTemplates are the messages, each as text and as HTML.
+type mailTemplates struct {
+	text map[string]*texttemplate.Template
+	html map[string]*htmltemplate.Template
+}
+
+var mailNames = []string{"code", "notice"}
+
+func parseMails(src source) (mailTemplates, error) {
+	m := mailTemplates{map[string]*texttemplate.Template{}, map[string]*htmltemplate.Template{}}
+	layout, err := src.read("mail/layout.html")
+	if err != nil {
+		return m, err
+	}
+	base, err := htmltemplate.New("layout").Option("missingkey=error").Parse(string(layout))
+	if err != nil {
+		return m, fmt.Errorf("mail/layout.html: %w", err)
+	}
+	for _, name := range mailNames {
+		body, err := src.read("mail/" + name + ".txt")
+		if err != nil {
+			return m, err
+		}
+		if m.text[name], err = texttemplate.New(name).Option("missingkey=error").Parse(string(body)); err != nil {
+			return m, fmt.Errorf("mail/%s.txt: %w", name, err)
+		}
+		if body, err = src.read("mail/" + name + ".html"); err != nil {
+			return m, err
+		}
+		if m.html[name], err = htmltemplate.Must(base.Clone()).Parse(string(body)); err != nil {
+			return m, fmt.Errorf("mail/%s.html: %w", name, err)
+		}
+	}
+	return m, nil
+}
+
+// letter is what the template of a mail sees.
+type letter struct {
+	*page
+	// Mail is the CodeMail or NoticeMail.
+	Mail any
+	// Subject is the subject, for the title of the HTML part.
+	Subject string
+}
+
+// CodeSubject is the subject of the mail with a code, for the page that says what to look for.
+func (r *Renderer) CodeSubject(lang string) (string, error) {
+	c := r.catalogFor(lang)
+	if s := r.subjects[c.tag.String()]; s != "" {
+		return tame(s), nil
+	}
+	return c.plain("mail.code.subject", "Brand", r.brand.Name)
+}
+
+// CodeMail writes the mail that carries a code. There is no link in it, nothing remote, and no name that a stranger
+// could have chosen.
+func (r *Renderer) CodeMail(lang string, m CodeMail) (subject, text, html string, err error) {
+	if subject, err = r.CodeSubject(lang); err != nil {
+		return "", "", "", err
+	}
+	m.Code, m.Host, m.Browser = tame(m.Code), tame(m.Host), tame(m.Browser)
+	return r.write("code", lang, subject, m, m.At)
+}
+
+// NoticeMail writes the mail that tells a contact on file of a new one, which it does not name.
+func (r *Renderer) NoticeMail(lang string, m NoticeMail) (subject, text, html string, err error) {
+	if subject, err = r.catalogFor(lang).plain("mail.notice.subject", "Brand", r.brand.Name); err != nil {
+		return "", "", "", err
+	}
+	m.Host = tame(m.Host)
+	return r.write("notice", lang, subject, m, m.At)
+}
+
+func (r *Renderer) write(name, lang, subject string, m any, at time.Time) (string, string, string, error) {
+	l := letter{r.page(Frame{Language: lang}, nil, at), m, subject}
+	var text, html bytes.Buffer
+	if err := r.mails.text[name].Execute(&text, l); err != nil {
+		return "", "", "", fmt.Errorf("writing the mail %q: %w", name, err)
+	}
+	if err := r.mails.html[name].Execute(&html, l); err != nil {
+		return "", "", "", fmt.Errorf("writing the mail %q: %w", name, err)
+	}
+	return subject, strings.TrimSpace(text.String()) + "\n", html.String(), nil
+}

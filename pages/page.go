@@ -1,0 +1,199 @@
+package pages
+
+import (
+	"fmt"
+	"html/template"
+	"net/mail"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// page is what a template sees: the frame, the view, and the words.
+type page struct {
+	Frame
+	// View is the page's own view.
+	View View
+	// Brand is whose page it is.
+	Brand Brand
+
+	renderer *Renderer
+	catalog  *catalog
+	now      time.Time
+}
+
+func (r *Renderer) page(f Frame, v View, now time.Time) *page {
+	return &page{Frame: f, View: v, Brand: r.brand, renderer: r, catalog: r.catalogFor(f.Language), now: now}
+}
+
+// Name is the name of the page's template.
+func (p *page) Name() string { return p.View.template() }
+
+// Lang is the language of the page.
+func (p *page) Lang() string { return p.catalog.tag.String() }
+
+// Dir is "ltr" or "rtl".
+func (p *page) Dir() (string, error) { return p.T("language.direction") }
+
+// T says a message as plain text.
+func (p *page) T(id string, pairs ...any) (string, error) { return p.catalog.plain(id, pairs...) }
+
+// Say says a message in pieces, for the template "sentence".
+func (p *page) Say(id string, pairs ...any) ([]Part, error) { return p.catalog.say(id, pairs...) }
+
+// Contact marks a contact, which keeps its own direction.
+func (p *page) Contact(s string) Mark { return Mark{Kind: "contact", Text: tame(s)} }
+
+// Strong marks what matters in a sentence.
+func (p *page) Strong(s string) Mark { return Mark{Kind: "strong", Text: tame(s)} }
+
+// When marks a moment, with its day.
+func (p *page) When(t time.Time) (Mark, error) {
+	s, err := p.renderer.moment(p.catalog, t, p.now)
+	return Mark{Kind: "time", Text: s, Value: t.UTC().Format(time.RFC3339)}, err
+}
+
+// Clock marks a moment; its day is left out when it is today.
+func (p *page) Clock(t time.Time) (Mark, error) {
+	y, m, d := t.In(p.renderer.location).Date()
+	ny, nm, nd := p.now.In(p.renderer.location).Date()
+	if y != ny || m != nm || d != nd {
+		return p.When(t)
+	}
+	s, err := p.renderer.clock(p.catalog, t)
+	return Mark{Kind: "time", Text: s, Value: t.UTC().Format(time.RFC3339)}, err
+}
+
+// Span puts a duration into words.
+func (p *page) Span(d time.Duration) (string, error) { return p.catalog.span(d) }
+
+// Countdown marks a duration that the script may count down.
+func (p *page) Countdown(d time.Duration) (Mark, error) {
+	s, err := p.Span(d)
+	return Mark{Kind: "countdown", Text: s}, err
+}
+
+// Seconds is a duration in whole seconds, rounded up, for the script.
+func (p *page) Seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
+
+// Left says how much time is left until a deadline: whole days as the rules count them, hours and minutes on the last.
+func (p *page) Left(days int, deadline time.Time) (string, error) {
+	if d := deadline.Sub(p.now); days < 1 || d < 24*time.Hour {
+		return p.catalog.span(max(d, 0))
+	}
+	return p.T("span.days", "Count", days)
+}
+
+// To is the address of one of our pages, which carries the return token on.
+func (p *page) To(name string) string {
+	if p.Return == "" {
+		return p.Action(name)
+	}
+	return p.Action(name) + "?return=" + url.QueryEscape(p.Return)
+}
+
+// Action is the address that a form posts to.
+func (p *page) Action(name string) string { return p.Prefix + "/" + name }
+
+// Asset is the address of a file of ours, by its plain name.
+func (p *page) Asset(name string) (string, error) {
+	hashed, ok := p.renderer.assets.hashed[name]
+	if !ok {
+		return "", fmt.Errorf("there is no asset %q", name)
+	}
+	return p.Prefix + "/assets/" + hashed, nil
+}
+
+// Logo is the address of the operator's logo, or empty.
+func (p *page) Logo() (string, error) {
+	if p.renderer.assets.logo == "" {
+		return "", nil
+	}
+	return p.Asset(p.renderer.assets.logo)
+}
+
+// Progress is where a person is among the steps.
+type Progress struct {
+	Text string
+	// Bars has one entry per step: whether it has been reached.
+	Bars []bool
+}
+
+// Progress says "Step 1 of 3".
+func (p *page) Progress(step, of int) (Progress, error) {
+	text, err := p.T("frame.step", "Step", step, "Of", of)
+	bars := make([]bool, of)
+	for i := range bars {
+		bars[i] = i < step
+	}
+	return Progress{text, bars}, err
+}
+
+// Hidden is what every form carries.
+type Hidden struct{ CSRF, Return string }
+
+// Hidden are the hidden fields of the form that posts to action.
+func (p *page) Hidden(action string) Hidden {
+	h := Hidden{Return: p.Return}
+	if p.Token != nil {
+		h.CSRF = p.Token(action)
+	}
+	return h
+}
+
+// Href is an href attribute for a path on this site, byte for byte: html/template would rewrite some of its characters
+// (an apostrophe, parentheses), and people are promised the very address that they asked for.
+func (p *page) Href(path string) (template.HTMLAttr, error) {
+	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsFunc(path, func(r rune) bool { return r < ' ' || r == '\\' || r == 0x7f }) {
+		return "", fmt.Errorf("not a path on this site")
+	}
+	return template.HTMLAttr(`href="` + template.HTMLEscapeString(path) + `"`), nil //nolint:gosec // checked and escaped above
+}
+
+// Language is one choice of the language switch.
+type Language struct {
+	Tag, Name string
+	Current   bool
+}
+
+// Languages are the choices, each in its own name.
+func (p *page) Languages() ([]Language, error) {
+	var list []Language
+	for _, c := range p.renderer.catalogs {
+		name, err := c.text("language.name", nil)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, Language{Tag: c.tag.String(), Name: name, Current: c == p.catalog})
+	}
+	return list, nil
+}
+
+// Sender is the bare address of "Example <security@example.com>", to allow in a filter.
+func (p *page) Sender(from string) string {
+	if a, err := mail.ParseAddress(from); err == nil {
+		return a.Address
+	}
+	return from
+}
+
+// Domain is what follows the @ of a sender.
+func (p *page) Domain(from string) string {
+	address := p.Sender(from)
+	return address[strings.LastIndexByte(address, '@')+1:]
+}
+
+// Wrong reports whether the view shows an error: its title says so, and the summary takes the focus.
+func (p *page) Wrong() bool {
+	switch v := p.View.(type) {
+	case Ask:
+		return v.Failed != ""
+	case Prove:
+		return v.Problem != ""
+	case Code:
+		return v.Problem != "" || v.State == "failed"
+	case Add:
+		return v.Problem != ""
+	}
+	return false
+}

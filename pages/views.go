@@ -1,0 +1,181 @@
+package pages
+
+import "time"
+
+// Frame is what every page needs besides its own view.
+type Frame struct {
+	// Language is the tag of a loaded catalog ("en", "ja"). Unknown tags fall back to the first loaded one.
+	Language string
+	// Prefix is the absolute path of our pages, without a trailing slash: "/.contactgate".
+	Prefix string
+	// SignOut is the operator's sign-out address; empty hides the link.
+	SignOut string
+	// Token makes the hidden csrf field of the form that posts to action ("verify/send").
+	Token func(action string) string
+	// Return is the opaque return token that forms and links carry on; may be empty.
+	Return string
+	// Here is the GET address, below the prefix, to come back to after the language was changed ("verify", "contacts/new").
+	Here string
+	// Incident is an ID that support can find in the log; empty hides it.
+	Incident string
+}
+
+// View is one page: its template's name and what it shows. Values are ready to show. The set is closed: the views below.
+type View interface{ template() string }
+
+// Choice is one contact to choose.
+type Choice struct {
+	Handle   string   // value of the field "contact"
+	Masked   string   // "an****@example.com"
+	Channels []string // "email"; later "sms", "voice"
+}
+
+// Ask is step 1, "is this still yours?". (GET verify)
+type Ask struct {
+	Contacts []Choice
+	// Overdue: access stops here until one contact is confirmed.
+	Overdue bool
+	// Lapsed: a contact was confirmed once, longer ago than the operator allows.
+	Lapsed bool
+	// Deadline is when access stops; zero when no clock runs.
+	Deadline time.Time
+	DaysLeft int
+	// CanLater shows "not now".
+	CanLater bool
+	// HoldUntil is set while a new contact is on hold.
+	HoldUntil time.Time
+	// Failed names why the last try to send did not work, on this page again (503): "unreachable" or "refused". Empty: nothing failed.
+	Failed string
+	// FailedMasked is the contact that it concerns.
+	FailedMasked string
+}
+
+// Prove is step 2, "show that you know it". (POST verify/send without a proof, or with a wrong one)
+type Prove struct {
+	Contact Choice
+	Channel string
+	// Typed is what the person typed, to correct it.
+	Typed string
+	// Problem is "" , "empty", "mismatch", "wait" (too many tries; see Wait) or "closed" (no more tries for this contact; use another way).
+	Problem string
+	// Left is how many tries are left after a mismatch.
+	Left int
+	Wait time.Duration
+}
+
+// Code is step 3, "enter the code". (GET verify/code, and POST with a wrong code)
+type Code struct {
+	Masked  string
+	Channel string
+	// Typed addresses are shown whole only on the page where they were typed; here Masked is used.
+	From    string // sender as people see it: "Example account team <account-security-noreply@example.com>"
+	Subject string
+	Ends    time.Time
+	// State of the send: "underway", "accepted", "failed".
+	State string
+	// ResendIn is how long until the code can be sent again; zero or less: now.
+	ResendIn time.Duration
+	// NewCode: a new code was sent and the former one no longer works.
+	NewCode bool
+	// Problem is "", "short", "long", "letters" (not counted), "wrong", "expired", "replaced" (a newer code was asked for elsewhere), "wait" (too many; see Wait), "closed" (this code takes no more tries: ask for a new one), "stopped" (100 wrong in a row: this contact is stopped until an operator acts) or "early" (resend too early; see Wait).
+	Problem string
+	Left    int
+	Wait    time.Duration
+	// Adding: the contact is being added, not one on file.
+	Adding bool
+	// HoldAfter: once confirmed, the contact is on hold for this long. Zero: counts at once.
+	HoldAfter time.Duration
+}
+
+// Add is "none of these" and "no contact on file". (GET and POST contacts/new)
+type Add struct {
+	// NothingOnFile changes the first sentence.
+	NothingOnFile bool
+	Kinds         []string // "email"; later "phone"
+	Kind          string
+	Typed         string
+	// Problem is "", "empty", "address" (not an address; name what is wrong), "unreachable", "refused", "wait" (too many; see Wait) or "full" (as many contacts as can be kept).
+	Problem string
+	Wait    time.Duration
+	// HoldAfter: on hold for this long once confirmed. Zero: counts at once.
+	HoldAfter time.Duration
+	// Notified: the contacts on file are told of the change.
+	Notified bool
+	Overdue  bool
+	CanLater bool
+	Deadline time.Time
+	DaysLeft int
+}
+
+// Done is step 5. (GET done)
+type Done struct {
+	// Masked is what was confirmed; empty when the page was opened without a fresh confirmation.
+	Masked string
+	// HoldUntil is set when it is on hold.
+	HoldUntil time.Time
+	// Continue is the path to go on to, on this site: "/inbox?x=1".
+	Continue string
+	// Second nudges to add a second contact.
+	Second bool
+	// Verified lists what is confirmed now, masked.
+	Verified []string
+}
+
+// NotSent answers a form of the app that was posted while access is blocked. (403)
+type NotSent struct{}
+
+// Stale is shown when a form's session is gone or belongs to another tab, with no form to show again. (403)
+type Stale struct {
+	// Back is below the prefix: "verify".
+	Back string
+	// NoCookies: the browser sent no cookie of ours at all.
+	NoCookies bool
+}
+
+// Help is "still stuck": what to try, and whom to ask.
+type Help struct {
+	// Support is a mailto: or https: address; empty when the operator gave none.
+	Support string
+	// From is the sender of our mails, for allow lists.
+	From string
+}
+
+// Trouble is every other ending.
+type Trouble struct {
+	// Kind is "unavailable" (503), "limited" (429), "notfound" (404), "crosssite" (403), "toolate" (403: "not now" after the deadline), "badrequest" (400), "toolarge" (413), "unsupported" (415), "signedout" (200: our page was reached without the sign-in; a loop was stopped) or "internal" (500).
+	Kind string
+	// Wait is when to try again; zero hides it.
+	Wait time.Duration
+	// Back is where the button leads: an absolute path on this site. Empty: no button.
+	Back string
+}
+
+func (Ask) template() string     { return "ask" }
+func (Prove) template() string   { return "prove" }
+func (Code) template() string    { return "code" }
+func (Add) template() string     { return "add" }
+func (Done) template() string    { return "done" }
+func (NotSent) template() string { return "notsent" }
+func (Stale) template() string   { return "stale" }
+func (Help) template() string    { return "help" }
+func (Trouble) template() string { return "trouble" }
+
+// CodeMail is the message that carries a code.
+type CodeMail struct {
+	Code    string
+	Minutes int
+	// Host is the site that asked, "app.example.com"; Browser the family of the browser that asked ("Firefox"), may be empty; At when.
+	Host, Browser string
+	At            time.Time
+	// Adding: somebody typed this address to add it, so the words allow for a mistake.
+	Adding bool
+}
+
+// NoticeMail tells a contact on file that another one was added.
+type NoticeMail struct {
+	// Kind of the new contact, "email" or "phone". The new contact itself is never shown.
+	Kind      string
+	At        time.Time
+	Host      string
+	HoldUntil time.Time // zero: it counts at once
+}
