@@ -1,0 +1,88 @@
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/contactgate/contactgate/pages"
+)
+
+// Texts are the words of the messages. pages.Renderer has them.
+type Texts interface {
+	CodeMail(lang string, m pages.CodeMail) (subject, text, html string, err error)
+	NoticeMail(lang string, m pages.NoticeMail) (subject, text, html string, err error)
+}
+
+// Letter is a row that is to be sent, in the words of the domain.
+type Letter struct {
+	// ID becomes Message.ID.
+	ID string
+	// Kind is "code" or "notice".
+	Kind string
+	// Channel is "email"; later "sms" and "voice".
+	Channel string
+	// To is the whole address. Language is the reader's, not that of the page.
+	To, Language string
+	// Code is for a code. Host is the site that asked, Browser the family of the browser that asked, if known.
+	Code, Host, Browser string
+	// ContactKind is for a notice: what was added, "email" or "phone".
+	ContactKind string
+	// At is when somebody asked for the code, or changed the contacts.
+	At time.Time
+	// Ends is when the code ends, or the notice is given up.
+	Ends time.Time
+	// HoldUntil is for a notice: from when the new contact counts. Zero: at once.
+	HoldUntil time.Time
+	// Adding is for a code: somebody typed this address, it was not on file.
+	Adding bool
+}
+
+// Composer turns rows into messages.
+type Composer struct{ texts Texts }
+
+// NewComposer takes the words from texts.
+func NewComposer(texts Texts) *Composer { return &Composer{texts} }
+
+// Compose makes the message of a row. The same row gives the same message, at every attempt and on every node.
+func (c *Composer) Compose(l Letter) (Message, error) {
+	if l.Channel != "email" {
+		return Message{}, fmt.Errorf("compose a %s: no words for the channel %q", l.Kind, l.Channel)
+	}
+	m := Message{ID: l.ID, Channel: l.Channel, To: l.To, Language: l.Language, Ends: l.Ends}
+	var err error
+	switch l.Kind {
+	case "code":
+		m.Code = l.Code
+		m.Subject, m.Text, m.HTML, err = c.texts.CodeMail(l.Language, pages.CodeMail{
+			Code: l.Code, Minutes: l.minutes(), Host: l.Host, Browser: l.Browser, At: l.At, Adding: l.Adding,
+		})
+	case "notice":
+		m.Subject, m.Text, m.HTML, err = c.texts.NoticeMail(l.Language, pages.NoticeMail{
+			Kind: l.ContactKind, At: l.At, Host: l.Host, HoldUntil: l.HoldUntil,
+		})
+	default:
+		return Message{}, fmt.Errorf("compose a message: unknown kind %q", l.Kind)
+	}
+	if err != nil {
+		return Message{}, fmt.Errorf("compose a %s: %w", l.Kind, l.withoutSecrets(err))
+	}
+	return m, nil
+}
+
+// minutes is how long the code lives, counted from the asking and not from the sending: a row that waited must read
+// the same at its next attempt.
+func (l Letter) minutes() int {
+	return max(1, int(l.Ends.Sub(l.At).Round(time.Minute)/time.Minute))
+}
+
+// withoutSecrets drops the words of an error that repeats what it was rendering. Operators bring their own templates.
+func (l Letter) withoutSecrets(err error) error {
+	for _, secret := range []string{l.Code, l.To} {
+		if secret != "" && strings.Contains(err.Error(), secret) {
+			return errors.New("its template failed")
+		}
+	}
+	return err
+}

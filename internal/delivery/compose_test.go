@@ -1,0 +1,109 @@
+package delivery_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/contactgate/contactgate/internal/delivery"
+	"github.com/contactgate/contactgate/pages"
+)
+
+var (
+	_ delivery.Texts = words{}
+	_ delivery.Texts = (*pages.Renderer)(nil)
+)
+
+// words repeat what they were asked for.
+type words struct{ err error }
+
+func (w words) CodeMail(lang string, m pages.CodeMail) (subject, text, html string, err error) {
+	return "subject " + lang, fmt.Sprintf("%+v", m), "<p>", w.err
+}
+
+func (w words) NoticeMail(lang string, m pages.NoticeMail) (subject, text, html string, err error) {
+	return "notice " + lang, fmt.Sprintf("%+v", m), "<p>", w.err
+}
+
+func letter(kind string) delivery.Letter {
+	at := time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)
+	return delivery.Letter{
+		ID: "acct-1/7", Kind: kind, Channel: "email", To: theirAddress, Language: "ja", Code: theCode, Host: "app.example.com",
+		Browser: "Firefox", ContactKind: "phone", At: at, Ends: at.Add(10*time.Minute - 3*time.Millisecond), HoldUntil: at.Add(72 * time.Hour), Adding: true,
+	}
+}
+
+func TestComposeCode(t *testing.T) {
+	l := letter("code")
+	m, err := delivery.NewComposer(words{}).Compose(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := delivery.Message{
+		ID: l.ID, Channel: "email", To: theirAddress, Code: theCode, Language: "ja", Ends: l.Ends, Subject: "subject ja", HTML: "<p>",
+		Text: fmt.Sprintf("%+v", pages.CodeMail{Code: theCode, Minutes: 10, Host: l.Host, Browser: "Firefox", At: l.At, Adding: true}),
+	}
+	if m != want {
+		t.Errorf("got %+v\nwant %+v", m, want)
+	}
+}
+
+func TestComposeNotice(t *testing.T) {
+	l := letter("notice")
+	l.Code = ""
+	m, err := delivery.NewComposer(words{}).Compose(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := delivery.Message{
+		ID: l.ID, Channel: "email", To: theirAddress, Language: "ja", Ends: l.Ends, Subject: "notice ja", HTML: "<p>",
+		Text: fmt.Sprintf("%+v", pages.NoticeMail{Kind: "phone", At: l.At, Host: l.Host, HoldUntil: l.HoldUntil}),
+	}
+	if m != want {
+		t.Errorf("got %+v\nwant %+v", m, want)
+	}
+}
+
+func TestMinutesAreThoseOfTheCode(t *testing.T) {
+	for lives, want := range map[time.Duration]string{
+		10 * time.Minute: "Minutes:10 ", 10*time.Minute - 20*time.Second: "Minutes:10 ", 9*time.Minute + 29*time.Second: "Minutes:9 ",
+		8 * time.Second: "Minutes:1 ", -time.Second: "Minutes:1 ", 24 * time.Hour: "Minutes:1440 ",
+	} {
+		l := letter("code")
+		l.Ends = l.At.Add(lives)
+		if m, err := delivery.NewComposer(words{}).Compose(l); err != nil || !strings.Contains(m.Text, want) {
+			t.Errorf("%s: %s %v", lives, m.Text, err)
+		}
+	}
+}
+
+func TestComposeRefusesWhatItHasNoWordsFor(t *testing.T) {
+	for _, change := range []func(*delivery.Letter){
+		func(l *delivery.Letter) { l.Kind = "" },
+		func(l *delivery.Letter) { l.Kind = "advert" },
+		func(l *delivery.Letter) { l.Channel = "" },
+		func(l *delivery.Letter) { l.Channel = "voice" },
+	} {
+		l := letter("code")
+		change(&l)
+		if m, err := delivery.NewComposer(words{}).Compose(l); err == nil || m != (delivery.Message{}) {
+			t.Errorf("%+v gave %+v, %v", l, m, err)
+		}
+	}
+}
+
+func TestTemplateErrorsTellNoSecrets(t *testing.T) {
+	broken := errors.New("code.txt:3: unknown field")
+	_, err := delivery.NewComposer(words{broken}).Compose(letter("code"))
+	if !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	for _, secret := range []string{theCode, theirAddress} {
+		_, err := delivery.NewComposer(words{fmt.Errorf("cannot show %s", secret)}).Compose(letter("code"))
+		if err == nil || strings.Contains(err.Error(), secret) {
+			t.Error(err)
+		}
+	}
+}
