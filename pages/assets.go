@@ -52,6 +52,7 @@ func loadAssets(src source, b Brand) (assets, error) {
 		}
 		a.add(name, asset{body, contentType})
 	}
+	a.add("icon.svg", asset{b.icon(), "image/svg+xml"})
 	if len(b.Logo) > 0 {
 		a.logo = logoTypes[b.LogoType]
 		a.add(a.logo, asset{b.Logo, b.LogoType})

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Brand is whose pages they are.
@@ -61,9 +62,24 @@ func (b Brand) variables() string {
 	if err != nil {
 		return ""
 	}
-	dark := light.towards(lightSurface, darkSurface, 6)
+	dark := light.brighten(darkSurface, 6)
 	return fmt.Sprintf(":root{--accent:%s;--on-accent:%s}@media (prefers-color-scheme:dark){:root{--accent:%s;--on-accent:%s}}\n",
 		light, light.ink(), dark, dark.ink())
+}
+
+// icon is the first letter of the name on the accent: the mark of a brand that gave no logo, and of the browser's tab.
+func (b Brand) icon() []byte {
+	accent, err := parseColour(b.Accent)
+	if err != nil {
+		return nil
+	}
+	letter := ""
+	for _, r := range b.Name {
+		letter = escape(string(unicode.ToUpper(r)))
+		break
+	}
+	return fmt.Appendf(nil, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="%s"/><text x="16" y="22.5" text-anchor="middle" font-family="system-ui,sans-serif" font-size="18" font-weight="700" fill="%s">%s</text></svg>`,
+		accent, accent.ink(), letter)
 }
 
 // colour is an opaque sRGB colour.
@@ -101,6 +117,35 @@ func (c colour) towards(other, surface colour, enough float64) colour {
 		}
 	}
 	return mixed
+}
+
+// brighten raises the lightness, and calms the saturation, until c stands out enough from a dark surface.
+func (c colour) brighten(surface colour, enough float64) colour {
+	r, g, b := float64(c[0])/255, float64(c[1])/255, float64(c[2])/255
+	high, low := max(r, g, b), min(r, g, b)
+	lightness := (high + low) / 2
+	var saturation, hue float64
+	if d := high - low; d > 0 {
+		saturation = d / (1 - math.Abs(2*lightness-1))
+		switch high {
+		case r:
+			hue = math.Mod((g-b)/d+6, 6)
+		case g:
+			hue = (b-r)/d + 2
+		default:
+			hue = (r-g)/d + 4
+		}
+	}
+	lighter := c
+	for ; contrast(lighter, surface) < enough && lightness < 1; lightness += 0.01 {
+		chroma := (1 - math.Abs(2*lightness-1)) * saturation * 0.65
+		x := chroma * (1 - math.Abs(math.Mod(hue, 2)-1))
+		sector := [6][3]float64{{chroma, x, 0}, {x, chroma, 0}, {0, chroma, x}, {0, x, chroma}, {x, 0, chroma}, {chroma, 0, x}}[int(hue)%6]
+		for i, v := range sector {
+			lighter[i] = uint8(math.Round(255 * min(max(v+lightness-chroma/2, 0), 1)))
+		}
+	}
+	return lighter
 }
 
 // contrast of two colours after WCAG 2: from 1 to 21.

@@ -1,0 +1,70 @@
+package pages
+
+import (
+	"flag"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v (run with -update to write it)", err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs from what is shown now; look at it and run with -update", file)
+	}
+}
+
+func mustNew(t *testing.T, c Config) *Renderer {
+	t.Helper()
+	r, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func render(t *testing.T, r *Renderer, f Frame, v View) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	if err := r.Render(w, 200, f, v, now); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func TestPagesLookAsTheyDid(t *testing.T) {
+	r := mustNew(t, testConfig())
+	for _, lang := range r.Languages() {
+		for name, v := range samples() {
+			w := render(t, r, frame(lang, "verify"), v)
+			golden(t, filepath.Join(lang, name+".golden.html"), w.Body.String())
+		}
+	}
+}
+
+func TestMailsReadAsTheyDid(t *testing.T) {
+	r := mustNew(t, testConfig())
+	for _, lang := range r.Languages() {
+		for name, m := range mailSamples(r, lang) {
+			golden(t, filepath.Join(lang, "mail-"+name+".golden.txt"), "Subject: "+m[0]+"\n\n"+m[1])
+			golden(t, filepath.Join(lang, "mail-"+name+".golden.html"), m[2])
+		}
+	}
+}

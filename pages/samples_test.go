@@ -1,0 +1,134 @@
+package pages
+
+import "time"
+
+// The moment of every sample: Wednesday 25 November 2026, 08:50 in Tokyo.
+var now = time.Date(2026, 11, 24, 23, 50, 0, 0, time.UTC)
+
+func frame(lang, here string) Frame {
+	return Frame{
+		Language: lang, Prefix: "/.contactgate", SignOut: "/logout", Return: "r-7Qm2",
+		Token: func(action string) string { return "token-for-" + action }, Here: here,
+	}
+}
+
+func testConfig(languages ...string) Config {
+	tokyo := time.FixedZone("JST", 9*60*60)
+	if len(languages) == 0 {
+		languages = []string{"en", "ja"}
+	}
+	return Config{Brand: Brand{Name: "Example"}, Languages: languages, Location: tokyo}
+}
+
+var (
+	deadline = time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)
+	private  = Choice{Handle: "h-1", Masked: "an****@example.com", Channels: []string{"email"}}
+	work     = Choice{Handle: "h-2", Masked: "****@mail.example.org", Channels: []string{"email"}}
+	phone    = Choice{Handle: "h-3", Masked: "+81 •• •••• ••34", Channels: []string{"sms", "voice"}}
+)
+
+const (
+	sender  = "Example account team <account-security-noreply@example.com>"
+	subject = "Your Example security code"
+)
+
+// samples are the pages in every state worth a look.
+func samples() map[string]View {
+	code := func(change func(*Code)) Code {
+		c := Code{Masked: private.Masked, Channel: "email", From: sender, Subject: subject, Ends: now.Add(9 * time.Minute), State: "accepted", ResendIn: 40 * time.Second}
+		change(&c)
+		return c
+	}
+	problem := func(name string) Code {
+		return code(func(c *Code) { c.Problem, c.Left, c.Wait = name, 3, 2*time.Minute })
+	}
+	return map[string]View{
+		"ask-grace":       Ask{Contacts: []Choice{private, work}, Deadline: deadline, DaysLeft: 5, CanLater: true},
+		"ask-last-day":    Ask{Contacts: []Choice{private}, Deadline: now.Add(5 * time.Hour), DaysLeft: 0, CanLater: true},
+		"ask-one":         Ask{Contacts: []Choice{private}, CanLater: true},
+		"ask-phone":       Ask{Contacts: []Choice{private, phone}, Deadline: deadline, DaysLeft: 5, CanLater: true},
+		"ask-overdue":     Ask{Contacts: []Choice{private, work}, Overdue: true, Deadline: now.Add(-26 * time.Hour)},
+		"ask-lapsed":      Ask{Contacts: []Choice{private}, Lapsed: true, Deadline: deadline, DaysLeft: 5, CanLater: true},
+		"ask-hold":        Ask{Contacts: []Choice{private}, HoldUntil: now.Add(70 * time.Hour), Deadline: deadline, DaysLeft: 5, CanLater: true},
+		"ask-unreachable": Ask{Contacts: []Choice{private, work}, Overdue: true, Deadline: deadline, Failed: "unreachable", FailedMasked: private.Masked},
+		"ask-refused":     Ask{Contacts: []Choice{private, work}, Overdue: true, Deadline: deadline, Failed: "refused", FailedMasked: private.Masked},
+
+		"prove":          Prove{Contact: private, Channel: "email"},
+		"prove-empty":    Prove{Contact: private, Channel: "email", Problem: "empty"},
+		"prove-mismatch": Prove{Contact: private, Channel: "email", Typed: "anna@exmaple.com", Problem: "mismatch", Left: 4},
+		"prove-last-try": Prove{Contact: private, Channel: "email", Typed: "anna", Problem: "mismatch", Left: 1},
+		"prove-wait":     Prove{Contact: private, Channel: "email", Typed: "anna", Problem: "wait", Wait: 5 * time.Hour},
+		"prove-closed":   Prove{Contact: private, Channel: "email", Problem: "closed"},
+
+		"code":             code(func(*Code) {}),
+		"code-now":         code(func(c *Code) { c.ResendIn = 0 }),
+		"code-underway":    code(func(c *Code) { c.State = "underway" }),
+		"code-failed":      code(func(c *Code) { c.State, c.ResendIn = "failed", 0 }),
+		"code-new":         code(func(c *Code) { c.NewCode = true }),
+		"code-tomorrow":    code(func(c *Code) { c.Ends = now.Add(20 * time.Hour) }),
+		"code-adding":      code(func(c *Code) { c.Adding = true }),
+		"code-adding-hold": code(func(c *Code) { c.Adding, c.HoldAfter = true, 72*time.Hour }),
+		"code-short":       problem("short"),
+		"code-long":        problem("long"),
+		"code-letters":     problem("letters"),
+		"code-wrong":       problem("wrong"),
+		"code-expired":     problem("expired"),
+		"code-replaced":    problem("replaced"),
+		"code-wait":        problem("wait"),
+		"code-early":       problem("early"),
+		"code-closed":      problem("closed"),
+		"code-stopped":     problem("stopped"),
+
+		"add":             Add{Kinds: []string{"email"}, Kind: "email", Notified: true, Deadline: deadline, DaysLeft: 5, CanLater: true},
+		"add-first":       Add{NothingOnFile: true, Kinds: []string{"email"}, Kind: "email", Deadline: deadline, DaysLeft: 5, CanLater: true},
+		"add-overdue":     Add{NothingOnFile: true, Kinds: []string{"email"}, Kind: "email", Overdue: true, Deadline: deadline},
+		"add-hold":        Add{Kinds: []string{"email"}, Kind: "email", HoldAfter: 72 * time.Hour, Notified: true, Overdue: true, Deadline: deadline},
+		"add-empty":       Add{Kinds: []string{"email"}, Kind: "email", Problem: "empty"},
+		"add-address":     Add{Kinds: []string{"email"}, Kind: "email", Typed: "anna.example.com", Problem: "address"},
+		"add-unreachable": Add{Kinds: []string{"email"}, Kind: "email", Typed: "anna@example.com", Problem: "unreachable"},
+		"add-refused":     Add{Kinds: []string{"email"}, Kind: "email", Typed: "anna@example.com", Problem: "refused"},
+		"add-wait":        Add{Kinds: []string{"email"}, Kind: "email", Typed: "anna@example.com", Problem: "wait", Wait: 40 * time.Minute},
+		"add-full":        Add{Kinds: []string{"email"}, Kind: "email", Typed: "anna@example.com", Problem: "full"},
+
+		"done":       Done{Masked: private.Masked, Continue: "/inbox?x=1&y=(a)'b", Verified: []string{private.Masked, work.Masked}},
+		"done-nudge": Done{Masked: private.Masked, Continue: "/", Second: true, Verified: []string{private.Masked}},
+		"done-hold":  Done{Masked: private.Masked, HoldUntil: now.Add(72 * time.Hour), Continue: "/"},
+		"done-again": Done{Continue: "/", Verified: []string{private.Masked, work.Masked}},
+		"done-none":  Done{Continue: "/"},
+
+		"notsent":       NotSent{},
+		"stale":         Stale{Back: "verify"},
+		"stale-cookies": Stale{Back: "verify", NoCookies: true},
+		"help":          Help{Support: "mailto:help@example.com", From: sender},
+		"help-alone":    Help{},
+
+		"trouble-unavailable": Trouble{Kind: "unavailable", Wait: 30 * time.Second, Back: "/.contactgate/verify"},
+		"trouble-limited":     Trouble{Kind: "limited", Wait: 15 * time.Minute, Back: "/.contactgate/verify"},
+		"trouble-notfound":    Trouble{Kind: "notfound", Back: "/"},
+		"trouble-crosssite":   Trouble{Kind: "crosssite", Back: "/.contactgate/verify"},
+		"trouble-toolate":     Trouble{Kind: "toolate", Back: "/.contactgate/verify"},
+		"trouble-badrequest":  Trouble{Kind: "badrequest", Back: "/.contactgate/verify"},
+		"trouble-toolarge":    Trouble{Kind: "toolarge", Back: "/.contactgate/verify"},
+		"trouble-unsupported": Trouble{Kind: "unsupported"},
+		"trouble-signedout":   Trouble{Kind: "signedout", Back: "/"},
+		"trouble-internal":    Trouble{Kind: "internal"},
+	}
+}
+
+// mailSamples are the messages in every state, each as subject, text and HTML.
+func mailSamples(r *Renderer, lang string) map[string][3]string {
+	list := map[string][3]string{}
+	keep := func(name string) func(subject, text, html string, err error) {
+		return func(subject, text, html string, err error) {
+			if err != nil {
+				panic(err)
+			}
+			list[name] = [3]string{subject, text, html}
+		}
+	}
+	keep("code")(r.CodeMail(lang, CodeMail{Code: "047193", Minutes: 10, Host: "app.example.com", Browser: "Firefox", At: now}))
+	keep("code-adding")(r.CodeMail(lang, CodeMail{Code: "047193", Minutes: 1, Host: "app.example.com", At: now, Adding: true}))
+	keep("notice")(r.NoticeMail(lang, NoticeMail{Kind: "email", At: now, Host: "app.example.com", HoldUntil: now.Add(72 * time.Hour)}))
+	keep("notice-phone")(r.NoticeMail(lang, NoticeMail{Kind: "phone", At: now, Host: "app.example.com"}))
+	return list
+}
