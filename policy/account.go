@@ -8,35 +8,38 @@ import (
 // Account is what the gate remembers about one user ID in one realm: facts, not verdicts. Each site computes the
 // standing by its own rules.
 type Account struct {
-	Realm, User string
+	Realm string `cbor:"1,keyasint,omitzero"`
+	User  string `cbor:"2,keyasint,omitzero"`
 	// Since is when the account was first remembered.
-	Since    time.Time
-	Contacts []Contact
+	Since    time.Time `cbor:"3,keyasint,omitzero"`
+	Contacts []Contact `cbor:"4,keyasint,omitzero"`
 	// EverVerified: some contact was confirmed once. From then on a new contact needs a fresh code or a hold.
-	EverVerified bool
-	Grace        Grace
+	EverVerified bool  `cbor:"5,keyasint,omitzero"`
+	Grace        Grace `cbor:"6,keyasint,omitzero"`
 	// Owed is when a new grace was last owed.
-	Owed time.Time
+	Owed time.Time `cbor:"7,keyasint,omitzero"`
 	// Asked is when the person was last interrupted in grace, or said "not now".
-	Asked       time.Time
-	ExemptUntil time.Time
+	Asked       time.Time `cbor:"8,keyasint,omitzero"`
+	ExemptUntil time.Time `cbor:"9,keyasint,omitzero"`
 
 	// Challenge is the one code on its way, or the last one.
-	Challenge *Challenge
+	Challenge *Challenge `cbor:"10,keyasint,omitzero"`
 	// Fresh is the browser session that last entered a code of a contact that is not on hold.
-	Fresh Fresh
+	Fresh Fresh `cbor:"11,keyasint,omitzero"`
 	// Wrong are wrong codes, Sends messages that were asked for, Adds new contacts: of the last 24 h.
-	Wrong, Sends, Adds Tally
+	Wrong Tally `cbor:"12,keyasint,omitzero"`
+	Sends Tally `cbor:"13,keyasint,omitzero"`
+	Adds  Tally `cbor:"14,keyasint,omitzero"`
 	// AddWrongInARow are wrong codes in a row for contacts that were being added.
-	AddWrongInARow int
+	AddWrongInARow int `cbor:"15,keyasint,omitzero"`
 	// Outbox are the messages that no carrier has taken yet.
-	Outbox []Send
+	Outbox []Send `cbor:"16,keyasint,omitzero"`
 }
 
 // Fresh says in which browser session a code was entered, and when.
 type Fresh struct {
-	Session []byte
-	At      time.Time
+	Session []byte    `cbor:"1,keyasint,omitzero"`
+	At      time.Time `cbor:"2,keyasint,omitzero"`
 }
 
 // freshFor is how long an entered code allows changes in the same browser.

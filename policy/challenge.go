@@ -12,35 +12,38 @@ const CodeDigits = 6
 // key and the nonce.
 type Challenge struct {
 	// Nonce makes the code, together with the key named KeyID, the account and the target.
-	Nonce []byte
-	KeyID string
+	Nonce []byte `cbor:"1,keyasint,omitzero"`
+	KeyID string `cbor:"2,keyasint,omitzero"`
 	// Contact is the ID of the contact on file that the code confirms; empty when Adding is set.
-	Contact string
+	Contact string `cbor:"3,keyasint,omitzero"`
 	// Adding is the contact that is being added. It is on file only once the code was entered.
-	Adding *Contact
+	Adding *Contact `cbor:"4,keyasint,omitzero"`
 	// AddedFresh: a code was entered in this browser shortly before, so the new contact counts at once.
-	AddedFresh bool
-	Channel    Channel
+	AddedFresh bool    `cbor:"5,keyasint,omitzero"`
+	Channel    Channel `cbor:"6,keyasint,omitzero"`
 	// Session is the hash of the browser session that asked. No other one can answer.
-	Session []byte
-	Started time.Time
-	Ends    time.Time
+	Session []byte    `cbor:"7,keyasint,omitzero"`
+	Started time.Time `cbor:"8,keyasint,omitzero"`
+	Ends    time.Time `cbor:"9,keyasint,omitzero"`
 	// Wrong are the wrong codes that were evaluated.
-	Wrong int
+	Wrong int `cbor:"10,keyasint,omitzero"`
 	// Sent is how often the code was asked for, LastSent when, SendID the row of the last one and SendState what
 	// became of it: "waiting", "accepted", "failed".
-	Sent      int
-	LastSent  time.Time
-	SendID    string
-	SendState SendState
+	Sent      int       `cbor:"11,keyasint,omitzero"`
+	LastSent  time.Time `cbor:"12,keyasint,omitzero"`
+	SendID    string    `cbor:"13,keyasint,omitzero"`
+	SendState SendState `cbor:"14,keyasint,omitzero"`
 	// Reissued: it took the place of an earlier code of the same person that had not ended.
-	Reissued bool
+	Reissued bool `cbor:"15,keyasint,omitzero"`
 	// Done is when the right code was entered. Zero: not yet.
-	Done time.Time
+	Done time.Time `cbor:"16,keyasint,omitzero"`
 	// HoldUntil is when the contact that it confirmed starts to count. Zero: at once.
-	HoldUntil time.Time
+	HoldUntil time.Time `cbor:"17,keyasint,omitzero"`
 	// Return is where the person was going.
-	Return string
+	Return string `cbor:"18,keyasint,omitzero"`
+	// After is the hash of the browser session that went on after the right code: a new one, so that whoever knew the
+	// one before is not in it.
+	After []byte `cbor:"19,keyasint,omitzero"`
 }
 
 // Live tells that the code can still be entered.
@@ -161,6 +164,7 @@ func (a *Account) inARow(c *Challenge, target *Contact) *int {
 // contacts that are told of a change. next is the browser session that goes on.
 func (a *Account) Confirm(next []byte, hold time.Duration, now time.Time) (confirmed Contact, tell []Contact) {
 	c := a.Challenge
+	c.After = slices.Clone(next)
 	target := c.Target(a)
 	if c.Adding != nil {
 		a.Contacts = append(a.Contacts, *c.Adding)
@@ -219,7 +223,7 @@ func (a *Account) SendWait(l Limits, now time.Time) time.Duration {
 
 // ResendWait is how long until the live code may be sent again. A send that failed needs no wait.
 func (c *Challenge) ResendWait(l Limits, now time.Time) time.Duration {
-	if c == nil || c.SendState == SendFailed || c.LastSent.IsZero() {
+	if c == nil || c.SendState == SendFailed || c.SendState == SendRefused || c.LastSent.IsZero() {
 		return 0
 	}
 	return max(0, c.LastSent.Add(l.ResendWait(c.Sent)).Sub(now))
@@ -228,4 +232,13 @@ func (c *Challenge) ResendWait(l Limits, now time.Time) time.Duration {
 // AddWait is how long until the account may add another contact; full tells that it has as many as it can keep.
 func (a *Account) AddWait(l Limits, now time.Time) (wait time.Duration, full bool) {
 	return a.Adds.Wait(l.ContactsPerDay, day, now), a.live() >= l.Contacts
+}
+
+// Stopped tells that too many wrong codes in a row were entered for a contact; an operator has to act.
+func (a *Account) Stopped(c Contact, adding bool, l Limits) bool {
+	if adding {
+		return a.AddWrongInARow >= l.WrongInARow
+	}
+	known := a.Contact(c.ID)
+	return known != nil && known.WrongInARow >= l.WrongInARow
 }

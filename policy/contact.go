@@ -50,25 +50,25 @@ const (
 // Contact is one address or number of an account.
 type Contact struct {
 	// ID names the contact inside its account, for ever. Pages never see it.
-	ID      string
-	Kind    Kind
-	Address Address
+	ID      string  `cbor:"1,keyasint,omitzero"`
+	Kind    Kind    `cbor:"2,keyasint,omitzero"`
+	Address Address `cbor:"3,keyasint,omitzero"`
 	// Added is when the account first had it; By is who said so: "signin", "import", "operator" or "person".
-	Added time.Time
-	By    string
+	Added time.Time `cbor:"4,keyasint,omitzero"`
+	By    string    `cbor:"5,keyasint,omitzero"`
 	// Verified is when it was last confirmed. Zero: never.
-	Verified time.Time
+	Verified time.Time `cbor:"6,keyasint,omitzero"`
 	// HoldUntil is when a contact that was added without a fresh code starts to count. Zero: it counts.
-	HoldUntil time.Time
+	HoldUntil time.Time `cbor:"7,keyasint,omitzero"`
 	// HeldFor is the operator's replacement_hold at that time; it runs from the first accepted notice.
-	HeldFor time.Duration
+	HeldFor time.Duration `cbor:"8,keyasint,omitzero"`
 	// Retired contacts are kept for the record only.
-	Retired bool
+	Retired bool `cbor:"9,keyasint,omitzero"`
 	// Proofs are the wrong answers to "show that you know it" of the last 24 h, ProofsInAll those since a right one.
-	Proofs      Tally
-	ProofsInAll int
+	Proofs      Tally `cbor:"10,keyasint,omitzero"`
+	ProofsInAll int   `cbor:"11,keyasint,omitzero"`
 	// WrongInARow are wrong codes since a right one.
-	WrongInARow int
+	WrongInARow int `cbor:"12,keyasint,omitzero"`
 }
 
 func (c *Contact) onHold(now time.Time) bool { return now.Before(c.HoldUntil) }

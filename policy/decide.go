@@ -24,6 +24,8 @@ type Request struct {
 	Kind RequestKind
 	// Exempt: a matcher on a canonical path, the sign-out path, or a CORS preflight.
 	Exempt bool
+	// OwnPage: what is being opened is our own page, so it is shown whatever ask_every says.
+	OwnPage bool
 	// User and Realm name the person; Groups and Domain are what the sign-in says in this very request.
 	Realm, User string
 	Groups      []string
@@ -199,7 +201,7 @@ func (r *Rules) soften(q Request, f Facts, now time.Time, d Decision) Decision {
 		}
 	}
 	opening := q.Kind == Opening || q.Kind == OpeningHead
-	d.Interrupt = opening && (d.Action == Block || r.asksAgain(f, now))
+	d.Interrupt = opening && (d.Action == Block || q.OwnPage || r.asksAgain(f, now))
 	d.RecordAsk = d.Interrupt && d.Action == Ask && q.Kind == Opening
 	if r.Mode == Enforce {
 		g := r.grace(f, now)

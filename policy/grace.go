@@ -6,13 +6,13 @@ import "time"
 // writes its moments, so no cookie, browser, node, contact or spelling can start it again.
 type Grace struct {
 	// After is the confirmation whose end this grace follows. Zero for the first grace.
-	After time.Time
+	After time.Time `cbor:"1,keyasint,omitzero"`
 	// Seen is the first request in mode enforce, inside the rollout.
-	Seen time.Time
+	Seen time.Time `cbor:"2,keyasint,omitzero"`
 	// Shown is when a page being opened was first answered with our page.
-	Shown time.Time
+	Shown time.Time `cbor:"3,keyasint,omitzero"`
 	// Until is a later deadline that an operator gave.
-	Until time.Time
+	Until time.Time `cbor:"4,keyasint,omitzero"`
 }
 
 // Deadline is when grace ends under these rules; zero while no clock has started. Being shown the page can only

@@ -56,7 +56,7 @@ func splitLocal(local string) (shown, hidden string) {
 // with or without the domain. Case of ASCII letters, blanks at the ends and full-width forms do not matter;
 // look-alikes of other scripts never match. The typed domain must be in ASCII form already.
 func (a Address) Knows(typed string) bool {
-	typed = Narrow(typed)
+	typed = foldASCII(Narrow(typed))
 	whole := foldASCII(string(a))
 	at := strings.LastIndexByte(whole, '@')
 	if typed == "" || at < 0 {
@@ -80,10 +80,10 @@ func sameSecret(a, b string) int {
 	return subtle.ConstantTimeCompare(x[:], y[:])
 }
 
-// Narrow turns full-width forms into ASCII, folds the case of ASCII letters and cuts blanks at both ends. It is
-// on purpose not Unicode's normalisation: that would turn a Kelvin sign into a K.
+// Narrow turns full-width forms into ASCII and cuts blanks at both ends. It is on purpose not Unicode's
+// normalisation: that would turn a Kelvin sign into a K.
 func Narrow(s string) string {
-	return foldASCII(strings.TrimSpace(strings.Map(func(r rune) rune {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		switch {
 		case r >= '！' && r <= '～':
 			return r - '！' + '!'
@@ -91,7 +91,7 @@ func Narrow(s string) string {
 			return ' '
 		}
 		return r
-	}, s)))
+	}, s))
 }
 
 func foldASCII(s string) string {

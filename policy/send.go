@@ -13,6 +13,8 @@ const (
 	SendWaiting  SendState = "waiting"
 	SendAccepted SendState = "accepted"
 	SendFailed   SendState = "failed"
+	// SendRefused: the recipient's side said no for good.
+	SendRefused SendState = "refused"
 )
 
 // SendKind is what a message is about.
@@ -28,27 +30,28 @@ const (
 // when the state that it belongs to is there.
 type Send struct {
 	// ID is the idempotency key. It is the same for every attempt.
-	ID      string
-	Kind    SendKind
-	Channel Channel
+	ID      string   `cbor:"1,keyasint,omitzero"`
+	Kind    SendKind `cbor:"2,keyasint,omitzero"`
+	Channel Channel  `cbor:"3,keyasint,omitzero"`
 	// Contact is who gets it. For a code to a contact that is being added it is the ID of that one.
-	Contact string
+	Contact string `cbor:"4,keyasint,omitzero"`
 	// About is the kind of the contact that a notice tells of.
-	About Kind
+	About Kind `cbor:"5,keyasint,omitzero"`
 	// New is the ID of that contact.
-	New      string
-	Language string
-	Host     string
-	Browser  string
-	At       time.Time
+	New      string    `cbor:"6,keyasint,omitzero"`
+	Language string    `cbor:"7,keyasint,omitzero"`
+	Host     string    `cbor:"8,keyasint,omitzero"`
+	Browser  string    `cbor:"9,keyasint,omitzero"`
+	At       time.Time `cbor:"10,keyasint,omitzero"`
 	// Ends is after which it is never handed over.
-	Ends time.Time
+	Ends time.Time `cbor:"11,keyasint,omitzero"`
 	// NotBefore is when a worker may take it (again).
-	NotBefore time.Time
+	NotBefore time.Time `cbor:"12,keyasint,omitzero"`
 	// Taken is until when a worker has it in hand. If that moment passes, the worker died.
-	Taken time.Time
+	Taken time.Time `cbor:"13,keyasint,omitzero"`
 	// Handed counts attempts that may have reached the carrier; Tries all of them.
-	Handed, Tries int
+	Handed int `cbor:"14,keyasint,omitzero"`
+	Tries  int `cbor:"15,keyasint,omitzero"`
 }
 
 const (
@@ -128,7 +131,7 @@ func (a *Account) Settle(id string, d Delivery, now time.Time) {
 		a.drop(i, SendAccepted)
 		a.noticeTaken(*s, now)
 	case RefusedForGood:
-		a.drop(i, SendFailed)
+		a.drop(i, SendRefused)
 	case AskedToWait:
 		s.Handed--
 		s.NotBefore = now.Add(retryAfter(s.Tries, s.Kind))
@@ -184,4 +187,15 @@ func retryAfter(tries int, kind SendKind) time.Duration {
 // DropCodes ends messages with codes that are of no more use.
 func (a *Account) DropCodes() {
 	a.Outbox = slices.DeleteFunc(slices.Clone(a.Outbox), func(s Send) bool { return s.Kind == SendCode })
+}
+
+// Recipient is the contact that a message goes to, or nil when it is gone.
+func (a *Account) Recipient(s Send) *Contact {
+	if s.Kind == SendCode {
+		if c := a.Challenge; c == nil || c.SendID != s.ID {
+			return nil
+		}
+		return a.Challenge.Target(a)
+	}
+	return a.Contact(s.Contact)
 }

@@ -176,3 +176,7 @@ func derive(raw []byte, purpose string) []byte {
 }
 
 func encode(raw []byte) string { return base64.RawURLEncoding.EncodeToString(raw) }
+
+func (k *Keyring) sealedWithNewest(sealed []byte) bool {
+	return len(sealed) >= 4 && hex.EncodeToString(sealed[:4]) == k.keys[0].id
+}

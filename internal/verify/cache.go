@@ -1,0 +1,106 @@
+package verify
+
+import (
+	"hash/maphash"
+	"sync/atomic"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/contactgate/contactgate/policy"
+)
+
+const (
+	// cachedFor is how long a node may go on from what it knows (security.md, rule 12).
+	cachedFor = time.Minute
+	// mostCached bounds the memory: somewhat over 100 MB at the most.
+	mostCached = 200_000
+)
+
+// cache remembers verified people, nobody else, and not for long. Whoever is not in it is asked of the store.
+type cache struct {
+	people *otter.Cache[person, known]
+	// changes has one counter for every stripe of people, so that a slow reader cannot put back what a change
+	// in the meantime has made untrue.
+	changes [1024]atomic.Uint64
+	seed    maphash.Seed
+}
+
+type person struct{ realm, user string }
+
+// known is what is remembered: enough to decide by any site's rules.
+type known struct {
+	facts policy.Facts
+	// claim is the address that the sign-in named when this was read: another one has to be registered first.
+	claim        string
+	email, phone confirmed
+	at           time.Time
+}
+
+type confirmed struct {
+	address string
+	at      time.Time
+}
+
+func newCache() *cache {
+	return &cache{
+		people: otter.Must(&otter.Options[person, known]{MaximumSize: mostCached}),
+		seed:   maphash.MakeSeed(),
+	}
+}
+
+func (c *cache) close() { c.people.StopAllGoroutines() }
+
+func (c *cache) get(v Visitor, now time.Time) (known, bool) {
+	k, ok := c.people.GetIfPresent(person{v.Realm, v.User})
+	// A clock that stepped back makes an entry look young: it is not used then.
+	if !ok || now.Sub(k.at) >= cachedFor || now.Before(k.at) || k.claim != v.Email {
+		return known{}, false
+	}
+	return k, true
+}
+
+// ticket is taken before the store is read and given to put.
+func (c *cache) ticket(v Visitor) uint64 { return c.stripe(v.Realm, v.User).Load() }
+
+func (c *cache) put(ticket uint64, v Visitor, k known) {
+	stripe := c.stripe(v.Realm, v.User)
+	if stripe.Load() != ticket {
+		return
+	}
+	c.people.Set(person{v.Realm, v.User}, k)
+	if stripe.Load() != ticket { // it changed while we wrote
+		c.people.Invalidate(person{v.Realm, v.User})
+	}
+}
+
+func (c *cache) forget(realm, user string) {
+	c.stripe(realm, user).Add(1)
+	c.people.Invalidate(person{realm, user})
+}
+
+func (c *cache) stripe(realm, user string) *atomic.Uint64 {
+	return &c.changes[maphash.Comparable(c.seed, person{realm, user})%uint64(len(c.changes))]
+}
+
+func remember(a *policy.Account, v Visitor, now time.Time) known {
+	k := known{facts: a.Facts(now), claim: v.Email, at: now}
+	forever := policy.Rules{}
+	if c := a.VerifiedContact(&forever, policy.Email, now); c != nil {
+		k.email = confirmed{c.Address.Whole(), c.Verified}
+	}
+	if c := a.VerifiedContact(&forever, policy.Phone, now); c != nil {
+		k.phone = confirmed{c.Address.Whole(), c.Verified}
+	}
+	return k
+}
+
+func (k *known) verifiedEmail(r *policy.Rules, now time.Time) string { return k.email.whole(r, now) }
+func (k *known) verifiedPhone(r *policy.Rules, now time.Time) string { return k.phone.whole(r, now) }
+
+func (c confirmed) whole(r *policy.Rules, now time.Time) string {
+	if r.Reconfirm != 0 && !now.Before(c.at.Add(r.Reconfirm)) {
+		return ""
+	}
+	return c.address
+}

@@ -1,0 +1,273 @@
+// Package verify holds the use cases: it loads an account, applies one transition of package policy in one atomic
+// update of the store, and leaves messages to send in that same record.
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/contactgate/contactgate/internal/store"
+	"github.com/contactgate/contactgate/policy"
+)
+
+// Config is what a Flow works with.
+type Config struct {
+	Store store.Store
+	Keys  *Keyring
+	// Registry remembers, apart from the store, which store this is.
+	Registry Registry
+	Courier  Courier
+	Now      func() time.Time
+	Rand     io.Reader
+	Log      *slog.Logger
+	// Audit gets one line for every change of an account, every code sent, tried, accepted.
+	Audit *slog.Logger
+	// Count is told of what metrics show; nil counts nothing.
+	Count Counter
+}
+
+// Counter is what metrics are told.
+type Counter interface {
+	CodeSent(channel policy.Channel, d policy.Delivery, took time.Duration)
+	CodeChecked(result string)
+	StoreFailed(operation string)
+	CacheAsked(hit bool)
+}
+
+// Flow is the use cases, one method each.
+type Flow struct {
+	Config
+	index struct{ account, session, handle, form, back, limit []byte }
+	cache *cache
+	work  *workers
+	ready atomic.Bool
+	// admitting lets one caller at a time ask whether the store is the right one.
+	admitting sync.Mutex
+	refused   *NotReady
+	asked     time.Time
+}
+
+// New makes a Flow. It asks the store nothing yet.
+func New(c Config) *Flow {
+	f := &Flow{Config: c, cache: newCache()}
+	f.index.account = c.Keys.Index("account")
+	f.index.session = c.Keys.Index("session")
+	f.index.handle = c.Keys.Index("handle")
+	f.index.form = c.Keys.Index("form")
+	f.index.back = c.Keys.Index("return")
+	f.index.limit = c.Keys.Index("limit")
+	f.work = newWorkers(f)
+	return f
+}
+
+// Visitor is who asks, from where.
+type Visitor struct {
+	Realm, User string
+	// Email and Phone are what the sign-in says in this very request, as it says it.
+	Email, Phone string
+	IP           netip.Addr
+	// Session is the hash of the browser session, Next that of the one which follows a right code.
+	Session, Next []byte
+	Language      string
+	// Host and Browser go into messages.
+	Host, Browser string
+}
+
+// ErrUnavailable means that the store could not answer in time, or is not ready. Nothing was decided.
+var ErrUnavailable = errors.New("the account store is not available")
+
+// Patience with the store (security.md, limits).
+const storePatience = 500 * time.Millisecond
+
+func (f *Flow) now() time.Time { return f.Now().Truncate(time.Millisecond) }
+
+// load reads an account; nobody knows it yet: nil.
+func (f *Flow) load(ctx context.Context, key string) (*policy.Account, error) {
+	ctx, cancel := context.WithTimeout(ctx, storePatience)
+	defer cancel()
+	r, err := f.Store.Get(ctx, key)
+	if err != nil {
+		return nil, f.unavailable("get", "reading an account", err)
+	}
+	if r.Value == nil {
+		return nil, nil
+	}
+	a, err := f.openAccount(key, r.Value)
+	if err != nil {
+		return nil, f.unavailable("get", "reading an account", err)
+	}
+	return a, nil
+}
+
+// update changes the account of a visitor in one atomic step. change gets a fresh copy each time that it runs and
+// reports whether anything is to be written; it must have no effect beyond the account.
+func (f *Flow) update(ctx context.Context, v Visitor, now time.Time, change func(a *policy.Account) (write bool)) (*policy.Account, error) {
+	return f.updateKey(ctx, f.accountKey(v.Realm, v.User), func(a *policy.Account) bool {
+		if a.User == "" {
+			a.Realm, a.User, a.Since = v.Realm, v.User, now
+		}
+		return change(a)
+	})
+}
+
+func (f *Flow) updateKey(ctx context.Context, key string, change func(a *policy.Account) (write bool)) (*policy.Account, error) {
+	ctx, cancel := context.WithTimeout(ctx, storePatience)
+	defer cancel()
+	var result *policy.Account
+	err := f.Store.Update(ctx, key, func(old store.Record) (store.Record, error) {
+		a := &policy.Account{}
+		if old.Value != nil {
+			var err error
+			if a, err = f.openAccount(key, old.Value); err != nil {
+				return store.Record{}, err
+			}
+		}
+		write := change(a)
+		result = a
+		if !write {
+			return store.Record{}, store.ErrKeep
+		}
+		sealed, err := f.sealAccount(key, a)
+		if err != nil {
+			return store.Record{}, err
+		}
+		return store.Record{Value: sealed, Due: a.Due()}, nil
+	})
+	if err != nil {
+		return nil, f.unavailable("update", "changing an account", err)
+	}
+	f.cache.forget(result.Realm, result.User)
+	return result, nil
+}
+
+// unavailable turns whatever a store says into the one error that callers know, and logs the cause.
+func (f *Flow) unavailable(operation, doing string, err error) error {
+	if f.Count != nil {
+		f.Count.StoreFailed(operation)
+	}
+	f.Log.Error(doing+" failed; people who are not known to be verified get 503 until this works again", "error", err)
+	return fmt.Errorf("%s: %w: %w", doing, ErrUnavailable, err)
+}
+
+// Verdict is a decision with what the app may be told.
+type Verdict struct {
+	policy.Decision
+	// Email and Phone are the contacts that were confirmed last, whole, for pass_headers.
+	Email, Phone string
+	// Account is set unless the answer came from the cache.
+	Account *policy.Account
+}
+
+// Decide decides one request of an identified person. It asks no store for somebody who is known to be verified,
+// nor when the rules need no account.
+func (f *Flow) Decide(ctx context.Context, r *policy.Rules, v Visitor, q policy.Request) (Verdict, error) {
+	now := f.now()
+	if d := r.Decide(q, policy.Facts{}, now); d.Standing == policy.Exempt {
+		return Verdict{Decision: d}, nil
+	}
+	if known, ok := f.cache.get(v, now); ok && !q.OwnPage {
+		if d := r.Decide(q, known.facts, now); d.Standing == policy.Verified {
+			f.cacheAsked(true)
+			return Verdict{Decision: d, Email: known.verifiedEmail(r, now), Phone: known.verifiedPhone(r, now)}, nil
+		}
+	}
+	f.cacheAsked(false)
+	return f.decideFromStore(ctx, r, v, q, now)
+}
+
+func (f *Flow) cacheAsked(hit bool) {
+	if f.Count != nil {
+		f.Count.CacheAsked(hit)
+	}
+}
+
+func (f *Flow) decideFromStore(ctx context.Context, r *policy.Rules, v Visitor, q policy.Request, now time.Time) (Verdict, error) {
+	if err := f.Admit(ctx); err != nil {
+		return Verdict{}, err
+	}
+	ticket := f.cache.ticket(v)
+	a, err := f.load(ctx, f.accountKey(v.Realm, v.User))
+	if err != nil {
+		return Verdict{}, err
+	}
+	if a == nil {
+		a = &policy.Account{}
+	}
+	before := a.Facts(now)
+	d := r.Decide(q, before, now)
+	if d.Records() || f.claimsNews(a, v, r) {
+		if a, err = f.update(ctx, v, now, func(a *policy.Account) bool {
+			news := f.nameClaims(a, v, r, now)
+			before = a.Facts(now)
+			d = r.Decide(q, before, now)
+			a.Record(r, d, now)
+			return news || d.Records()
+		}); err != nil {
+			return Verdict{}, err
+		}
+		if d.StartsShown {
+			f.audit("grace_started", v, "deadline", a.Facts(now).Grace.Deadline(r))
+		}
+		d = f.afterRecording(r, q, d, a, now)
+	}
+	if d.Standing == policy.Verified {
+		f.cache.put(ticket, v, remember(a, v, now))
+	}
+	verdict := Verdict{Decision: d, Account: a}
+	verdict.Email, verdict.Phone = contactsFor(r, a, now)
+	return verdict, nil
+}
+
+// afterRecording gives the decision the deadline that it has just started.
+func (f *Flow) afterRecording(r *policy.Rules, q policy.Request, d policy.Decision, a *policy.Account, now time.Time) policy.Decision {
+	if d.StartsSeen || d.StartsShown {
+		_, d.Deadline = r.Standing(a.Facts(now), now)
+	}
+	return d
+}
+
+func contactsFor(r *policy.Rules, a *policy.Account, now time.Time) (email, phone string) {
+	if c := a.VerifiedContact(r, policy.Email, now); c != nil {
+		email = c.Address.Whole()
+	}
+	if c := a.VerifiedContact(r, policy.Phone, now); c != nil {
+		phone = c.Address.Whole()
+	}
+	return email, phone
+}
+
+// claimsNews tells whether the sign-in names a contact that is not on file.
+func (f *Flow) claimsNews(a *policy.Account, v Visitor, r *policy.Rules) bool {
+	email, ok := ParseEmail(v.Email)
+	return v.Email != "" && ok && a.Find(policy.Email, email) == nil
+}
+
+func (f *Flow) nameClaims(a *policy.Account, v Visitor, r *policy.Rules, now time.Time) bool {
+	email, ok := ParseEmail(v.Email)
+	return v.Email != "" && ok && a.Name(policy.Email, email, f.newID, r.Limits, now)
+}
+
+// newID names a contact or a message. 96 bits: it is only ever looked up inside one account.
+func (f *Flow) newID() string {
+	raw := make([]byte, 12)
+	if _, err := io.ReadFull(f.Rand, raw); err != nil {
+		// Nothing may go on with predictable names: the handler's recover answers 500.
+		panic(fmt.Sprintf("contactgate: reading random bytes: %v", err))
+	}
+	return encode(raw)
+}
+
+func (f *Flow) audit(event string, v Visitor, more ...any) {
+	args := []any{"realm", v.Realm, "user", v.User}
+	if v.IP.IsValid() {
+		args = append(args, "ip", v.IP.String())
+	}
+	f.Audit.Info(event, append(args, more...)...)
+}
