@@ -420,27 +420,26 @@ type change struct {
 	fn   func(Record) (Record, error)
 	done chan error // has room for the one answer
 
-	mu   sync.Mutex // held while fn runs
-	left bool       // nobody waits any more
+	running sync.Mutex // held while fn runs
 
 	// What came of it; the writer's.
 	err     error
 	written bool
 }
 
-// leave waits for fn if it is running and keeps it from running later: what it captured is its caller's again.
+// leave is called when ctx has ended. It waits for fn if it is running, and from then on call does not begin it:
+// what fn captured is its caller's again.
 func (c *change) leave() {
-	c.mu.Lock()
-	c.left = true
-	c.mu.Unlock()
+	c.running.Lock()
+	defer c.running.Unlock()
 }
 
 // call asks fn for the new record. A panic is the caller's error, and nobody else's.
 func (c *change) call(old Record, log *slog.Logger) (next Record, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.left || c.ctx.Err() != nil {
-		return Record{}, c.ctx.Err()
+	c.running.Lock()
+	defer c.running.Unlock()
+	if err := c.ctx.Err(); err != nil {
+		return Record{}, err
 	}
 	defer func() {
 		if p := recover(); p != nil {

@@ -406,6 +406,17 @@ func TestDestructWaitsForTheLastUpdate(t *testing.T) {
 		})
 	}()
 	<-running
+	var queued sync.WaitGroup
+	for i := range 20 {
+		begun := make(chan struct{})
+		queued.Go(func() {
+			close(begun)
+			if err := old.Update(background, fmt.Sprint("queued", i), writing("v")); err != nil && !errors.Is(err, store.ErrClosed) {
+				t.Errorf("an update that had begun: %v", err)
+			}
+		})
+		<-begun
+	}
 	if err := old.Destruct(); err != nil { // must not wait: a reload would
 		t.Fatal(err)
 	}
@@ -418,6 +429,7 @@ func TestDestructWaitsForTheLastUpdate(t *testing.T) {
 	opened := make(chan error, 1)
 	go func() { opened <- next.Open(background) }()
 	close(goOn)
+	queued.Wait()
 	if err := <-slow; err != nil {
 		t.Errorf("the slow update: %v", err)
 	}

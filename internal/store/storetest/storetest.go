@@ -48,6 +48,7 @@ func Run(t *testing.T, open Open) {
 		{"WatchHearsOfChangesOnly", watchHearsOfChangesOnly},
 		{"EndedContextDoesNothing", endedContextDoesNothing},
 		{"ContextEndsTheWaitForAnotherUpdate", contextEndsTheWait},
+		{"FunctionIsOverWhenUpdateReturns", functionIsOverWhenUpdateReturns},
 		{"ReopeningKeepsEverything", reopeningKeepsEverything},
 		{"ClosedStoreSaysSo", closedStoreSaysSo},
 		{"BehavesLikeAMap", behavesLikeAMap},
@@ -621,6 +622,28 @@ func contextEndsTheWait(t *testing.T, open Open) {
 	all.Wait()
 	put(t, s, "other", value("v")) // what waited has had its turn by now
 	want(t, s, "k", value("first"))
+}
+
+// functionIsOverWhenUpdateReturns is for the race detector: callers look at what fn captured.
+func functionIsOverWhenUpdateReturns(t *testing.T, open Open) {
+	s, _ := open(t, newClock().Now)
+	var all sync.WaitGroup
+	for i := range 64 {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i*50)*time.Microsecond)
+			defer cancel()
+			ran := 0
+			err := s.Update(ctx, "k", func(old store.Record) (store.Record, error) {
+				ran++
+				return increment(old)
+			})
+			if err == nil && ran == 0 {
+				t.Error("no error, but fn did not run")
+			}
+			ran = -1
+		})
+	}
+	all.Wait()
 }
 
 func reopeningKeepsEverything(t *testing.T, open Open) {
