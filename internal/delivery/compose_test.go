@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/contactgate/contactgate/internal/delivery"
+	"github.com/contactgate/contactgate/internal/delivery/smtptest"
 	"github.com/contactgate/contactgate/pages"
 )
 
@@ -106,4 +107,40 @@ func TestTemplateErrorsTellNoSecrets(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// The real words arrive in a mailbox as they left, in both languages, with the code where a reader looks for it.
+func TestRealMailsArriveWhole(t *testing.T) {
+	texts, err := pages.New(pages.Config{Brand: pages.Brand{Name: "Example ポータル"}, Languages: []string{"en", "ja"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := start(t, smtptest.Config{Security: smtptest.STARTTLS})
+	s := sender(t, srv)
+	for _, lang := range []string{"en", "ja"} {
+		for _, kind := range []string{"code", "notice"} {
+			srv.Forget()
+			l := letter(kind)
+			l.Language = lang
+			m, err := delivery.NewComposer(texts).Compose(l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Send(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			got := only(t, srv)
+			if got.Subject != m.Subject || crlf(got.Text) != crlf(m.Text) || crlf(got.HTML) != crlf(m.HTML) {
+				t.Errorf("%s %s:\n%q\n%q\n%q", lang, kind, got.Subject, got.Text, got.HTML)
+			}
+			if kind == "code" && (got.Code() != theCode || !strings.Contains(got.HTML, theCode)) {
+				t.Errorf("%s: code %q in\n%s", lang, got.Code(), got.Text)
+			}
+		}
+	}
+}
+
+// crlf gives all line ends one spelling: those of a mail are CRLF, those of a template are not.
+func crlf(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\n", "\r\n")
 }

@@ -14,7 +14,7 @@ func TestOutboxKeepsTheLastNewestFirst(t *testing.T) {
 	o := delivery.NewOutbox(3)
 	now := time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)
 	o.Now = func() time.Time { now = now.Add(time.Second); return now }
-	for i := range 5 {
+	for i := range 6 {
 		if err := o.Send(t.Context(), delivery.Message{ID: strconv.Itoa(i)}); err != nil {
 			t.Fatal(err)
 		}
@@ -25,11 +25,11 @@ func TestOutboxKeepsTheLastNewestFirst(t *testing.T) {
 		}
 	}
 	got := o.Messages()
-	if len(got) != 3 || got[0].Message.ID != "4" || got[2].Message.ID != "2" || !got[0].At.Equal(now) {
+	if len(got) != 3 || got[0].Message.ID != "5" || got[2].Message.ID != "3" || !got[0].At.Equal(now) {
 		t.Fatalf("%+v", got)
 	}
 	got[0].Message.ID = "changed"
-	if o.Messages()[0].Message.ID != "4" {
+	if o.Messages()[0].Message.ID != "5" {
 		t.Error("a reader changed the outbox")
 	}
 }
