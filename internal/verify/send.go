@@ -22,6 +22,8 @@ type Sent struct {
 	policy.Result
 	State   policy.SendState
 	Contact policy.Contact
+	// Unproved: the result is about "show that you know it", not about messages.
+	Unproved bool
 }
 
 // Lookup finds the contact that a handle names in this browser session.
@@ -72,6 +74,7 @@ func (f *Flow) Start(ctx context.Context, r *policy.Rules, v Visitor, handle, pr
 		f.audit("proof", v, "contact", sent.Contact.Address, "result", proofResults[sent.Outcome])
 	}
 	if sent.Outcome != policy.Matched {
+		sent.Unproved = true
 		f.auditLimit(v, "proof", sent.Result)
 		return sent, nil
 	}

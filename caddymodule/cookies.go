@@ -1,0 +1,187 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/rand"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/gorilla/securecookie"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/contactgate/contactgate/internal/verify"
+)
+
+const (
+	// cookieMark is in the name of every cookie of ours.
+	cookieMark = "contactgate"
+	// hostCookie needs HTTPS and cannot be set by a sibling or a parent domain (RFC 6265bis, section 4.1.3.2).
+	hostCookie = "__Host-contactgate"
+	// plainCookie is for plain HTTP on a loopback host, where browsers refuse the other one.
+	plainCookie = "contactgate"
+	// sessionSeconds is the life of a browser session of the gate: 12 h.
+	sessionSeconds = 12 * 60 * 60
+)
+
+func isOurCookie(name string) bool {
+	return name == hostCookie || name == plainCookie || strings.HasPrefix(name, hostCookie+"-") || strings.HasPrefix(name, plainCookie+"-")
+}
+
+// session is the browser session of the gate: who it is for, and nothing about them.
+type session struct {
+	// ID is random. The store only knows its hash.
+	ID []byte `json:"i"`
+	// For binds it to one account: another identity in the same browser starts afresh.
+	For []byte `json:"f"`
+	// Language is what the person chose; empty: not yet.
+	Language string `json:"l,omitempty"`
+}
+
+// newCodecs makes the cookie codecs, one per key of the ring, the newest first. Without a block key the value would be
+// readable, and without a MaxAge of its own it would live for the library's thirty days.
+func newCodecs(keys *verify.Keyring) []securecookie.Codec {
+	sign, hide := keys.Derive("cookie signature"), keys.Derive("cookie secrecy")
+	codecs := make([]securecookie.Codec, len(sign))
+	for i := range sign {
+		c := securecookie.New(sign[i], hide[i])
+		c.SetSerializer(securecookie.JSONEncoder{})
+		c.MaxAge(sessionSeconds)
+		codecs[i] = c
+	}
+	return codecs
+}
+
+// keptOurs remembers the cookies that are about to be taken out of the request, so that our own pages can read them.
+func keptOurs(r *http.Request, line string) {
+	before, _ := caddyhttp.GetVar(r.Context(), cookieMark+".cookies").(string)
+	caddyhttp.SetVar(r.Context(), cookieMark+".cookies", before+"; "+line)
+}
+
+// ourCookies gives the values of a cookie of ours, in the order in which the browser sent them.
+func ourCookies(ctx context.Context, name string) []string {
+	line, _ := caddyhttp.GetVar(ctx, cookieMark+".cookies").(string)
+	var values []string
+	for part := range strings.SplitSeq(line, ";") {
+		if n, value, ok := strings.Cut(strings.TrimSpace(part), "="); ok && n == name {
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
+// cookieName is the name under which the session travels on this connection.
+func (g *Gate) cookieName(r *http.Request) string {
+	if !g.overHTTPS(r) && isLoopback(r.Host) {
+		return plainCookie
+	}
+	return hostCookie
+}
+
+// readSession finds the session of this browser for this account. Of several cookies of one name the first that is
+// ours counts; one that does not decode is as good as none.
+func (g *Gate) readSession(r *http.Request, live *runtime, account []byte) (s session, ok, sent bool) {
+	name := g.cookieName(r)
+	for _, value := range ourCookies(r.Context(), name) {
+		sent = true
+		var found session
+		if securecookie.DecodeMulti(name, value, &found, live.codecs...) != nil {
+			continue
+		}
+		if string(found.For) == string(account) && len(found.ID) == sessionIDSize {
+			return found, true, true
+		}
+		s.Language = found.Language // the language is the browser's, whoever is signed in
+	}
+	return s, false, sent
+}
+
+const sessionIDSize = 16
+
+func newSession(account []byte, language string) session {
+	id := make([]byte, sessionIDSize)
+	_, _ = rand.Read(id) // it cannot fail (Go 1.24 and later end the process instead)
+	return session{ID: id, For: account, Language: language}
+}
+
+// writeSession sets the cookie. It is only ever called while one of our own pages is answered.
+func (g *Gate) writeSession(w http.ResponseWriter, r *http.Request, live *runtime, s session) error {
+	name := g.cookieName(r)
+	value, err := securecookie.EncodeMulti(name, s, live.codecs...)
+	if err != nil {
+		return err
+	}
+	http.SetCookie(w, &http.Cookie{
+		Name: name, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: name == hostCookie,
+	})
+	return nil
+}
+
+// overHTTPS tells whether the browser speaks HTTPS, to us or to a proxy that the operator trusts.
+func (g *Gate) overHTTPS(r *http.Request) bool { return g.scheme(r) == "https" }
+
+func (g *Gate) scheme(r *http.Request) string {
+	if g.origin != "" {
+		scheme, _, _ := strings.Cut(g.origin, "://")
+		return scheme
+	}
+	if r.TLS != nil {
+		return "https"
+	}
+	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
+		if p := r.Header.Get("X-Forwarded-Proto"); strings.EqualFold(p, "https") {
+			return "https"
+		}
+	}
+	return "http"
+}
+
+// originOf is scheme and host of this site as the browser sees them.
+func (g *Gate) originOf(r *http.Request) string {
+	if g.origin != "" {
+		return g.origin
+	}
+	host := r.Host
+	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
+		if h := r.Header.Get("X-Forwarded-Host"); h != "" && !strings.Contains(h, ",") {
+			host = h
+		}
+	}
+	return g.scheme(r) + "://" + host
+}
+
+// hostName is the site's name in messages: one that the operator wrote down, never just what a client sent.
+func (g *Gate) hostName(r *http.Request) string {
+	if g.origin != "" {
+		return g.originHost()
+	}
+	host := strings.ToLower(withoutPort(r.Host))
+	for _, h := range g.hosts {
+		if strings.EqualFold(h, host) {
+			return host
+		}
+	}
+	return ""
+}
+
+func (g *Gate) originHost() string {
+	_, host, _ := strings.Cut(g.origin, "://")
+	return withoutPort(host)
+}
+
+func withoutPort(host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		return h
+	}
+	return strings.Trim(host, "[]")
+}
+
+func isLoopback(host string) bool {
+	host = withoutPort(host)
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.IsLoopback()
+	}
+	return strings.EqualFold(host, "localhost") || strings.HasSuffix(strings.ToLower(host), ".localhost")
+}

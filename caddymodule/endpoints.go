@@ -1,0 +1,767 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/contactgate/contactgate/internal/verify"
+	"github.com/contactgate/contactgate/pages"
+	"github.com/contactgate/contactgate/policy"
+)
+
+// visit is one request to one of our own pages: who, in which browser session, under which rules.
+type visit struct {
+	*Gate
+	w    http.ResponseWriter
+	r    *http.Request
+	live *runtime
+	who  Person
+	v    verify.Visitor
+	form url.Values
+	// session is the browser's, or a new one that is set with the answer.
+	session session
+	fresh   bool
+	// sentCookie: the browser sent a cookie of ours, whether or not it was any good.
+	sentCookie bool
+	// challenge ties the form for a code to the code that it is for.
+	challenge string
+	here      string
+}
+
+// endpoint is one of our pages.
+type endpoint struct {
+	get  func(*visit) error
+	post func(*visit) error
+	// fields of the form, besides csrf and return.
+	fields []string
+	// stale shows the form again with what was typed, when its session is gone.
+	stale func(*visit) error
+}
+
+var endpoints = map[string]endpoint{
+	"":              {get: (*visit).front},
+	"verify":        {get: (*visit).ask},
+	"verify/send":   {post: (*visit).send, fields: []string{"contact", "channel", "proof"}},
+	"verify/code":   {get: (*visit).code, post: (*visit).enter, fields: []string{"code"}},
+	"verify/resend": {post: (*visit).resend},
+	"verify/later":  {post: (*visit).later},
+	"contacts/new":  {get: (*visit).newContact, post: (*visit).add, fields: []string{"kind", "address", "country", "channel"}, stale: (*visit).addAgain},
+	"done":          {get: (*visit).done},
+	"help":          {get: (*visit).help},
+	"language":      {post: (*visit).language, fields: []string{"language", "here"}},
+	"status":        {get: (*visit).status},
+}
+
+// readable are the pages that can be shown again in another language.
+var readable = []string{"verify", "verify/code", "contacts/new", "done", "help"}
+
+// serveOwn answers everything under our prefix. The app never sees any of it.
+func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request) error {
+	name, ok := g.ownName(r)
+	if !ok {
+		return g.trouble(w, r, http.StatusNotFound, "notfound")
+	}
+	if file, ok := strings.CutPrefix(name, "assets/"); ok {
+		return g.serveAsset(w, r, file)
+	}
+	e, ok := endpoints[name]
+	if !ok {
+		return g.trouble(w, r, http.StatusNotFound, "notfound")
+	}
+	handle := e.get
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+	case http.MethodPost:
+		handle = e.post
+	default:
+		handle = nil
+	}
+	if handle == nil {
+		return g.notAllowed(w, r, e)
+	}
+	x, err := g.visit(w, r)
+	if err != nil {
+		return g.refuseIdentity(w, r, err)
+	}
+	if x == nil {
+		return g.nobody(w, r, name)
+	}
+	x.here = name
+	if r.Method != http.MethodPost {
+		return handle(x)
+	}
+	return x.post(name, e)
+}
+
+// ownName is what is asked for below the prefix. Only the one canonical spelling is served.
+func (g *Gate) ownName(r *http.Request) (string, bool) {
+	raw := r.URL.EscapedPath()
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		raw = original.URL.EscapedPath()
+	}
+	name, ok := strings.CutPrefix(raw, g.prefix)
+	if !ok || !policy.CanonicalPath(raw) {
+		return "", false
+	}
+	return strings.TrimPrefix(name, "/"), true
+}
+
+func (g *Gate) serveAsset(w http.ResponseWriter, r *http.Request, file string) error {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return g.notAllowed(w, r, endpoint{get: (*visit).ask})
+	}
+	if !g.pages.ServeAsset(w, file) {
+		return g.trouble(w, r, http.StatusNotFound, "notfound")
+	}
+	return nil
+}
+
+func (g *Gate) notAllowed(w http.ResponseWriter, r *http.Request, e endpoint) error {
+	allow := "POST"
+	switch {
+	case e.get != nil && e.post != nil:
+		allow = "GET, HEAD, POST"
+	case e.get != nil:
+		allow = "GET, HEAD"
+	}
+	w.Header().Set("Allow", allow)
+	return g.trouble(w, r, http.StatusMethodNotAllowed, "badrequest")
+}
+
+// freshReturn is how young a return token is when its bearer was signed in a moment ago.
+const freshReturn = time.Minute
+
+// nobody answers our pages without identity. Who was sent here a moment ago as somebody and arrives as nobody would be
+// sent back and forth for ever: they get a page that says so.
+func (g *Gate) nobody(w http.ResponseWriter, r *http.Request, name string) error {
+	if kind := classify(r); kind != policy.Opening && kind != policy.OpeningHead {
+		return g.problem(w, r, http.StatusUnauthorized, blankProblem, "Sign in first", "", time.Time{})
+	}
+	if age, ok := verify.ReturnAge(r.URL.Query().Get("return"), time.Now()); name == "verify" && ok && age < freshReturn {
+		g.log.Warn("somebody was sent to our page with an identity and arrived without one; does the sign-in cover the path, too?", "prefix", g.prefix)
+		return g.show(w, r, http.StatusOK, pages.Trouble{Kind: "signedout", Back: "/"})
+	}
+	return seeOther(w, "/")
+}
+
+// visit finds out who is asking. It is nil without error when nobody is signed in.
+func (g *Gate) visit(w http.ResponseWriter, r *http.Request) (*visit, error) {
+	who, err := g.identify(r)
+	if err != nil || who.User == "" {
+		return nil, err
+	}
+	live, err := g.app.live(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	x := &visit{Gate: g, w: w, r: r, live: live, who: who, v: g.visitor(r, who)}
+	account := live.flow.SessionHash(g.realm, who.User, []byte("account"))
+	var ok bool
+	if x.session, ok, x.sentCookie = g.readSession(r, live, account); !ok {
+		x.session, x.fresh = newSession(account, x.session.Language), true
+	}
+	x.v.Session = live.flow.SessionHash(g.realm, who.User, x.session.ID)
+	x.v.IP = clientIP(r)
+	x.v.Host, x.v.Browser = g.hostName(r), browserFamily(r.UserAgent())
+	x.v.Language = g.languageOf(r, x.session.Language)
+	return x, nil
+}
+
+func (g *Gate) languageOf(r *http.Request, chosen string) string {
+	return g.pages.MatchLanguage(chosen, r.Header.Get("Accept-Language"))
+}
+
+// post checks a form and hands it on.
+func (x *visit) post(name string, e endpoint) error {
+	var err error
+	if x.form, err = x.readForm(x.w, x.r, e.fields); err != nil {
+		var refused *formError
+		if !errors.As(err, &refused) {
+			return x.failed(err)
+		}
+		limitUnreadBody(x.w, x.r)
+		return x.show(x.w, x.r, refused.status, pages.Trouble{Kind: refused.kind, Back: x.prefix + "/verify"})
+	}
+	token, challenge, _ := strings.Cut(x.form.Get("csrf"), ".")
+	if x.fresh || !x.live.flow.CheckForm(x.v, name, token) {
+		return x.staleForm(name, e)
+	}
+	x.challenge = challenge
+	return e.post(x)
+}
+
+// staleForm answers a form whose session is gone, or was overwritten by another tab: nothing is done, and the person
+// goes on with one button.
+func (x *visit) staleForm(name string, e endpoint) error {
+	if a, err := x.account(); err != nil {
+		return x.failed(err)
+	} else if name == "verify/code" && a.Challenge != nil && !a.Challenge.Done.IsZero() && x.rules.Decide(x.opening(), a.Facts(time.Now()), time.Now()).Standing == policy.Verified {
+		return seeOther(x.w, x.prefix+"/done") // the code was entered in another tab
+	}
+	if e.stale != nil && x.sentCookie {
+		return e.stale(x)
+	}
+	return x.page(http.StatusForbidden, pages.Stale{Back: "verify", NoCookies: !x.sentCookie})
+}
+
+func (x *visit) account() (*policy.Account, error) {
+	a, err := x.live.flow.Account(x.r.Context(), x.v)
+	if a == nil {
+		a = &policy.Account{}
+	}
+	return a, err
+}
+
+// opening is this visit as the rules see it.
+func (x *visit) opening() policy.Request {
+	q := x.request(x.who, classify(x.r))
+	q.OwnPage = true
+	return q
+}
+
+// see decides the visit to a page and reads the account for it.
+func (x *visit) see() (verify.Visit, error) {
+	return x.live.flow.See(x.r.Context(), &x.rules, x.v, x.opening())
+}
+
+// back is where the person was going, as far as the token that they bring was made by us for them.
+func (x *visit) back() (target, token string) {
+	token = x.form.Get("return")
+	if x.form == nil {
+		token = x.r.URL.Query().Get("return")
+	}
+	target, ok := x.live.flow.OpenReturn(x.v, token)
+	if !ok || !policy.ReturnPath(target, x.prefix, x.signOutPath) {
+		return "/", ""
+	}
+	return target, token
+}
+
+// front is the place for a person's own contact details; until it is built it leads to what can be done.
+func (x *visit) front() error { return seeOther(x.w, x.prefix+"/verify") }
+
+// ask is step 1.
+func (x *visit) ask() error {
+	seen, err := x.see()
+	if err != nil {
+		return x.failed(err)
+	}
+	target, token := x.back()
+	if d := seen.Decision; d.Standing == policy.Verified || d.Standing == policy.Exempt {
+		if token == "" {
+			return seeOther(x.w, x.prefix+"/done")
+		}
+		return seeOther(x.w, target)
+	}
+	if len(x.choices(seen)) == 0 && seen.Decision.Reason != policy.OnHold {
+		return seeOther(x.w, x.prefix+"/contacts/new"+query(token))
+	}
+	return x.showAsk(http.StatusOK, seen, "", "")
+}
+
+func query(token string) string {
+	if token == "" {
+		return ""
+	}
+	return "?return=" + token
+}
+
+func (x *visit) showAsk(status int, seen verify.Visit, failed, masked string) error {
+	d := seen.Decision
+	v := pages.Ask{
+		Contacts: x.choices(seen), Lapsed: seen.Lapsed, CanLater: d.Action != policy.Block,
+		Overdue: d.Action == policy.Block, Failed: failed, FailedMasked: masked,
+	}
+	if d.Reason == policy.OnHold {
+		v.HoldUntil = d.Deadline
+	} else if d.Standing == policy.Due {
+		v.Deadline, v.DaysLeft = d.Deadline, daysLeft(d.Deadline, seen.Now)
+	}
+	return x.page(status, v)
+}
+
+// choices are the contacts on file that a code can be sent to.
+func (x *visit) choices(seen verify.Visit) []pages.Choice {
+	var list []pages.Choice
+	for i := range seen.Account.Contacts {
+		if c := &seen.Account.Contacts[i]; c.Kind == policy.Email && c.Usable(seen.Now) {
+			list = append(list, x.choice(*c))
+		}
+	}
+	return list
+}
+
+func (x *visit) choice(c policy.Contact) pages.Choice {
+	return pages.Choice{Handle: x.live.flow.Handle(x.v, c.ID), Masked: c.Address.String(), Channels: []string{string(policy.ByEmail)}}
+}
+
+func daysLeft(deadline, now time.Time) int {
+	if deadline.IsZero() {
+		return 0
+	}
+	return int(math.Ceil(deadline.Sub(now).Hours() / 24))
+}
+
+// send is step 2: without a proof it shows the page for it, with one it sends the code.
+func (x *visit) send() error {
+	if x.form.Get("channel") != string(policy.ByEmail) {
+		return x.show(x.w, x.r, http.StatusBadRequest, pages.Trouble{Kind: "badrequest", Back: x.prefix + "/verify"})
+	}
+	handle := x.form.Get("contact")
+	contact, ok, err := x.live.flow.Lookup(x.r.Context(), x.v, handle)
+	if err != nil {
+		return x.failed(err)
+	}
+	if !ok {
+		return x.page(http.StatusForbidden, pages.Stale{Back: "verify"})
+	}
+	prove := pages.Prove{Contact: x.choice(contact), Channel: string(policy.ByEmail), Typed: x.form.Get("proof")}
+	if !x.form.Has("proof") {
+		return x.page(http.StatusOK, prove)
+	}
+	if strings.TrimSpace(prove.Typed) == "" {
+		prove.Problem = "empty"
+		return x.page(http.StatusUnprocessableEntity, prove)
+	}
+	target, _ := x.back()
+	sent, err := x.live.flow.Start(x.r.Context(), &x.rules, x.v, handle, prove.Typed, target)
+	if err != nil {
+		return x.failed(err)
+	}
+	switch sent.Outcome {
+	case policy.Mismatch:
+		prove.Problem, prove.Left = "mismatch", sent.Left
+		return x.page(http.StatusUnprocessableEntity, prove)
+	case policy.Closed, policy.Stopped:
+		prove.Problem = "closed"
+		return x.page(http.StatusTooManyRequests, prove)
+	case policy.TooMany:
+		if !sent.Unproved {
+			return x.limited(sent.Wait)
+		}
+		prove.Problem, prove.Wait = "wait", sent.Wait
+		return x.tooMany(sent.Wait, prove)
+	}
+	return x.sent(sent)
+}
+
+// sent goes on to the page for the code, or says that nothing was sent and what else works.
+func (x *visit) sent(s verify.Sent) error {
+	switch s.Outcome {
+	case policy.Started, policy.Underway:
+		if s.State == policy.SendFailed || s.State == policy.SendRefused {
+			return x.notSent(s)
+		}
+		return seeOther(x.w, x.prefix+"/verify/code")
+	case policy.TooMany:
+		return x.limited(s.Wait)
+	}
+	return x.page(http.StatusForbidden, pages.Stale{Back: "verify"})
+}
+
+// retrySend is what Retry-After says after a message could not be handed over.
+const retrySend = 30 * time.Second
+
+func (x *visit) notSent(s verify.Sent) error {
+	seen, err := x.see()
+	if err != nil {
+		return x.failed(err)
+	}
+	x.w.Header().Set("Retry-After", seconds(retrySend))
+	return x.showAsk(http.StatusServiceUnavailable, seen, failure(s.State), s.Contact.Address.String())
+}
+
+func failure(state policy.SendState) string {
+	if state == policy.SendRefused {
+		return "refused"
+	}
+	return "unreachable"
+}
+
+// code is step 3. It sends nothing and counts nothing, whatever its query says.
+func (x *visit) code() error {
+	a, err := x.account()
+	if err != nil {
+		return x.failed(err)
+	}
+	c := x.live.flow.Pending(a, x.v)
+	switch {
+	case c == nil && a.Challenge.Live(time.Now()):
+		return x.showCode(http.StatusOK, a, a.Challenge, pages.Code{Problem: "replaced"})
+	case c == nil:
+		return seeOther(x.w, x.prefix+"/verify")
+	case !c.Done.IsZero():
+		return seeOther(x.w, x.prefix+"/done")
+	case !c.Live(time.Now()):
+		return x.showCode(http.StatusOK, a, c, pages.Code{Problem: "expired"})
+	}
+	return x.showCode(http.StatusOK, a, c, pages.Code{})
+}
+
+var sendStates = map[policy.SendState]string{
+	policy.SendWaiting: "underway", policy.SendAccepted: "accepted", policy.SendFailed: "failed", policy.SendRefused: "failed",
+}
+
+func (x *visit) showCode(status int, a *policy.Account, c *policy.Challenge, v pages.Code) error {
+	now := time.Now()
+	v.Channel, v.Ends, v.State = string(c.Channel), c.Ends, sendStates[c.SendState]
+	v.ResendIn, v.NewCode = c.ResendWait(x.rules.Limits, now), c.Reissued
+	v.From = x.app.mailFrom
+	if t := c.Target(a); t != nil {
+		v.Masked = t.Address.String()
+	}
+	if subject, err := x.pages.CodeSubject(x.v.Language); err == nil {
+		v.Subject = subject
+	}
+	if c.Adding != nil {
+		v.Adding = true
+		if a.EverVerified && !c.AddedFresh {
+			v.HoldAfter = x.rules.ReplacementHold
+		}
+	}
+	x.challenge = challengeName(c)
+	x.here = "verify/code"
+	return x.page(status, v)
+}
+
+// challengeName is in the token of the form for a code, so that a form of an earlier code is told so and costs no try.
+func challengeName(c *policy.Challenge) string {
+	if c == nil || len(c.Nonce) < 4 {
+		return ""
+	}
+	return strconv.FormatUint(uint64(c.Nonce[0])<<24|uint64(c.Nonce[1])<<16|uint64(c.Nonce[2])<<8|uint64(c.Nonce[3]), 36)
+}
+
+// enter is step 3 with a code.
+func (x *visit) enter() error {
+	a, err := x.account()
+	if err != nil {
+		return x.failed(err)
+	}
+	c := a.Challenge
+	if c == nil {
+		return x.page(http.StatusForbidden, pages.Stale{Back: "verify"})
+	}
+	if x.challenge != "" && x.challenge != challengeName(c) && c.Live(time.Now()) {
+		return x.showCode(http.StatusUnprocessableEntity, a, c, pages.Code{Problem: "replaced"})
+	}
+	digits, problem := policy.Digits(x.form.Get("code"), policy.CodeDigits)
+	if problem != "" {
+		return x.showCode(http.StatusUnprocessableEntity, a, c, pages.Code{Problem: problem})
+	}
+	next := newSession(x.session.For, x.session.Language)
+	x.v.Next = x.live.flow.SessionHash(x.realm, x.who.User, next.ID)
+	e, err := x.live.flow.Enter(x.r.Context(), &x.rules, x.v, digits)
+	if err != nil {
+		return x.failed(err)
+	}
+	switch e.Outcome {
+	case policy.Accepted:
+		if err := x.writeSession(x.w, x.r, x.live, next); err != nil {
+			return x.failed(err)
+		}
+		return seeOther(x.w, x.prefix+"/done")
+	case policy.AcceptedAgain:
+		return seeOther(x.w, x.prefix+"/done")
+	case policy.NoCode:
+		return x.noCode(e)
+	}
+	return x.refusedCode(e)
+}
+
+// noCode answers a code when none is asked for: the person may be through already.
+func (x *visit) noCode(e verify.Entered) error {
+	if c := x.live.flow.Pending(e.Account, x.v); c != nil && !c.Done.IsZero() {
+		return seeOther(x.w, x.prefix+"/done")
+	}
+	return x.page(http.StatusForbidden, pages.Stale{Back: "verify"})
+}
+
+func (x *visit) refusedCode(e verify.Entered) error {
+	v, status := pages.Code{Left: e.Left, Wait: e.Wait}, http.StatusUnprocessableEntity
+	switch e.Outcome {
+	case policy.WrongCode:
+		v.Problem = "wrong"
+	case policy.Expired:
+		v.Problem = "expired"
+	case policy.Elsewhere:
+		v.Problem = "replaced"
+	case policy.TriesUsed:
+		v.Problem, status = "closed", http.StatusTooManyRequests
+		v.Wait = e.Account.Challenge.ResendWait(x.rules.Limits, time.Now())
+	case policy.TooMany:
+		v.Problem, status = "wait", http.StatusTooManyRequests
+	default:
+		v.Problem, status = "stopped", http.StatusTooManyRequests
+	}
+	if status == http.StatusTooManyRequests && v.Wait > 0 {
+		x.w.Header().Set("Retry-After", seconds(v.Wait))
+	}
+	return x.showCode(status, e.Account, e.Account.Challenge, v)
+}
+
+// resend sends the code of this session again.
+func (x *visit) resend() error {
+	s, err := x.live.flow.Resend(x.r.Context(), &x.rules, x.v)
+	if err != nil {
+		return x.failed(err)
+	}
+	if s.Outcome != policy.TooEarly {
+		return x.sent(s)
+	}
+	a, err := x.account()
+	if err != nil {
+		return x.failed(err)
+	}
+	x.w.Header().Set("Retry-After", seconds(s.Wait))
+	return x.showCode(http.StatusTooManyRequests, a, a.Challenge, pages.Code{Problem: "early", Wait: s.Wait})
+}
+
+// later is "not now".
+func (x *visit) later() error {
+	d, err := x.live.flow.Later(x.r.Context(), &x.rules, x.v, x.opening())
+	if err != nil {
+		return x.failed(err)
+	}
+	target, token := x.back()
+	if d.Action != policy.Ask && d.Action != policy.Pass {
+		return x.page(http.StatusForbidden, pages.Trouble{Kind: "toolate", Back: x.prefix + "/verify" + query(token)})
+	}
+	return seeOther(x.w, target)
+}
+
+// newContact is "none of these", and "no contact on file".
+func (x *visit) newContact() error { return x.showAdd(http.StatusOK, pages.Add{}) }
+
+// addAgain shows the form again with what was typed: its session was overwritten by another tab.
+func (x *visit) addAgain() error {
+	return x.showAdd(http.StatusForbidden, pages.Add{Typed: x.form.Get("address")})
+}
+
+func (x *visit) showAdd(status int, v pages.Add) error {
+	seen, err := x.see()
+	if err != nil {
+		return x.failed(err)
+	}
+	d, a := seen.Decision, seen.Account
+	v.Kinds, v.Kind = []string{string(policy.Email)}, string(policy.Email)
+	v.NothingOnFile = len(x.choices(seen)) == 0
+	v.Notified = !v.NothingOnFile
+	if a.EverVerified && !a.IsFresh(x.v.Session, seen.Now) {
+		v.HoldAfter = x.rules.ReplacementHold
+	}
+	if d.Standing != policy.Verified && d.Standing != policy.Exempt {
+		v.Overdue, v.CanLater = d.Action == policy.Block, d.Action != policy.Block
+		if d.Standing == policy.Due {
+			v.Deadline, v.DaysLeft = d.Deadline, daysLeft(d.Deadline, seen.Now)
+		}
+	}
+	return x.page(status, v)
+}
+
+// add sends a code to a contact that the person typed.
+func (x *visit) add() error {
+	v := pages.Add{Typed: x.form.Get("address")}
+	if kind := x.form.Get("kind"); kind != string(policy.Email) {
+		return x.show(x.w, x.r, http.StatusBadRequest, pages.Trouble{Kind: "badrequest", Back: x.prefix + "/contacts/new"})
+	}
+	if strings.TrimSpace(v.Typed) == "" {
+		v.Problem = "empty"
+		return x.showAdd(http.StatusUnprocessableEntity, v)
+	}
+	address, ok := verify.ParseEmail(v.Typed)
+	if !ok {
+		v.Problem = "address"
+		return x.showAdd(http.StatusUnprocessableEntity, v)
+	}
+	target, _ := x.back()
+	s, err := x.live.flow.Add(x.r.Context(), &x.rules, x.v, address, target)
+	if err != nil {
+		return x.failed(err)
+	}
+	switch {
+	case s.State == policy.SendFailed || s.State == policy.SendRefused:
+		v.Problem = failure(s.State)
+		x.w.Header().Set("Retry-After", seconds(retrySend))
+		return x.showAdd(http.StatusServiceUnavailable, v)
+	case s.Outcome == policy.TooMany:
+		v.Problem, v.Wait = "wait", s.Wait
+		x.w.Header().Set("Retry-After", seconds(s.Wait))
+		return x.showAdd(http.StatusTooManyRequests, v)
+	case s.Outcome == policy.Full || s.Outcome == policy.Stopped:
+		v.Problem = "full"
+		return x.showAdd(http.StatusTooManyRequests, v)
+	}
+	return x.sent(s)
+}
+
+// done is step 5.
+func (x *visit) done() error {
+	seen, err := x.see()
+	if err != nil {
+		return x.failed(err)
+	}
+	v := pages.Done{Continue: "/"}
+	for i := range seen.Account.Contacts {
+		if c := &seen.Account.Contacts[i]; c.Counts(seen.Now) {
+			v.Verified = append(v.Verified, c.Address.String())
+		}
+	}
+	if c := x.live.flow.Pending(seen.Account, x.v); c != nil && !c.Done.IsZero() {
+		v.Continue = c.Return
+		if t := c.Target(seen.Account); t != nil && seen.Now.Before(c.Ends) {
+			v.Masked = t.Address.String()
+			if seen.Now.Before(t.HoldUntil) {
+				v.HoldUntil = t.HoldUntil
+			}
+		}
+	}
+	if v.Masked == "" && seen.Decision.Standing != policy.Verified && seen.Decision.Standing != policy.Exempt {
+		return seeOther(x.w, x.prefix+"/verify")
+	}
+	if !policy.ReturnPath(v.Continue, x.prefix, x.signOutPath) {
+		v.Continue = "/"
+	}
+	v.Second = len(v.Verified) == 1
+	return x.page(http.StatusOK, v)
+}
+
+func (x *visit) help() error {
+	return x.page(http.StatusOK, pages.Help{Support: x.support, From: x.app.mailFrom})
+}
+
+// language remembers the choice in the browser session and shows the page again that it was made on.
+func (x *visit) language() error {
+	x.session.Language = x.pages.MatchLanguage(x.form.Get("language"), "")
+	if err := x.writeSession(x.w, x.r, x.live, x.session); err != nil {
+		return x.failed(err)
+	}
+	here := x.form.Get("here")
+	if !slices.Contains(readable, here) {
+		here = "verify"
+	}
+	_, token := x.back()
+	return seeOther(x.w, x.prefix+"/"+here+query(token))
+}
+
+// status tells scripts of the app what the gate knows.
+func (x *visit) status() error {
+	verdict, err := x.live.flow.Decide(x.r.Context(), &x.rules, x.v, x.request(x.who, policy.OpeningHead))
+	if err != nil {
+		return x.failed(err)
+	}
+	body := map[string]any{"status": verdict.Standing.String(), "deadline": nil, "verify_url": x.prefix + "/verify"}
+	if !verdict.Deadline.IsZero() {
+		body["deadline"] = verdict.Deadline.UTC().Format(time.RFC3339)
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return x.failed(err)
+	}
+	guard(x.w)
+	x.w.Header().Set("Content-Type", "application/json")
+	x.w.WriteHeader(http.StatusOK)
+	_, _ = x.w.Write(text)
+	return nil
+}
+
+// failed turns a technical error into an answer. Nothing of the error reaches the page.
+func (x *visit) failed(err error) error {
+	if errors.Is(err, verify.ErrUnavailable) {
+		return x.unavailable(x.w, x.r)
+	}
+	x.log.Error("one of our pages failed", "page", x.here, "error", err)
+	return x.trouble(x.w, x.r, http.StatusInternalServerError, "internal")
+}
+
+func (x *visit) limited(wait time.Duration) error {
+	_, token := x.back()
+	return x.tooMany(wait, pages.Trouble{Kind: "limited", Wait: wait, Back: x.prefix + "/verify" + query(token)})
+}
+
+func (x *visit) tooMany(wait time.Duration, v pages.View) error {
+	if wait > 0 {
+		x.w.Header().Set("Retry-After", seconds(wait))
+	}
+	return x.page(http.StatusTooManyRequests, v)
+}
+
+// page answers with one of our pages, in this visit's session.
+func (x *visit) page(status int, v pages.View) error {
+	if x.fresh {
+		if err := x.writeSession(x.w, x.r, x.live, x.session); err != nil {
+			x.log.Error("a session cookie could not be made", "error", err)
+		}
+	}
+	f := x.frame()
+	f.Language = x.v.Language
+	_, f.Return = x.back()
+	f.Here = x.here
+	if !slices.Contains(readable, f.Here) {
+		f.Here = "verify"
+	}
+	f.Token = func(action string) string {
+		token := x.live.flow.FormToken(x.v, action)
+		if action == "verify/code" {
+			return token + "." + x.challenge
+		}
+		return token
+	}
+	if err := x.pages.Render(x.w, status, f, v, time.Now()); err != nil {
+		x.log.Error("a page failed", "error", err, "incident", f.Incident)
+	}
+	return nil
+}
+
+// show answers with a page for somebody who need not be anybody: it has no forms that act.
+func (g *Gate) show(w http.ResponseWriter, r *http.Request, status int, v pages.View) error {
+	f := g.frame()
+	f.Language = g.languageOf(r, "")
+	if status >= http.StatusInternalServerError {
+		f.Incident = incident(r)
+		g.log.Warn("somebody was shown an error page", "incident", f.Incident, "status", status)
+	}
+	if err := g.pages.Render(w, status, f, v, time.Now()); err != nil {
+		g.log.Error("a page failed", "error", err, "incident", f.Incident)
+	}
+	return nil
+}
+
+func (g *Gate) frame() pages.Frame {
+	return pages.Frame{
+		Prefix: g.prefix, SignOut: g.signOut,
+		Token: func(string) string { return "" },
+	}
+}
+
+// incident is an ID that stands on the page and in the log.
+func incident(r *http.Request) string {
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		id, _ := repl.GetString("http.request.uuid")
+		return id
+	}
+	return ""
+}
+
+// browserFamily is the name that people know their browser by; empty when it is none of the known ones.
+func browserFamily(userAgent string) string {
+	for _, b := range []struct{ mark, name string }{
+		{"Edg", "Edge"}, {"OPR/", "Opera"}, {"SamsungBrowser/", "Samsung Internet"}, {"FxiOS/", "Firefox"},
+		{"Firefox/", "Firefox"}, {"CriOS/", "Chrome"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"},
+	} {
+		if strings.Contains(userAgent, b.mark) {
+			return b.name
+		}
+	}
+	return ""
+}

@@ -1,0 +1,310 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/netip"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/contactgate/contactgate/internal/identity"
+	"github.com/contactgate/contactgate/internal/verify"
+	"github.com/contactgate/contactgate/pages"
+	"github.com/contactgate/contactgate/policy"
+)
+
+// ServeHTTP is the way of a request through the gate.
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	began := time.Now()
+	if err := g.clean(r); err != nil {
+		return g.trouble(w, r, http.StatusBadRequest, "badrequest")
+	}
+	if g.isOwn(r) {
+		return g.serveOwn(w, r)
+	}
+	if g.exemptRequest(r) {
+		return g.pass(w, r, next, began, verify.Verdict{Decision: g.rules.Decide(policy.Request{Exempt: true}, policy.Facts{}, began)}, "")
+	}
+	who, err := g.identify(r)
+	if err != nil {
+		return g.refuseIdentity(w, r, err)
+	}
+	if who.User == "" {
+		countDecision(policy.Decision{}, "anonymous", r, began)
+		return next.ServeHTTP(w, r)
+	}
+	verdict, err := g.decide(r, who)
+	if err != nil {
+		return g.unavailable(w, r)
+	}
+	switch {
+	case verdict.Action == policy.Pass, verdict.Action == policy.Ask && !verdict.Interrupt:
+		return g.pass(w, r, next, began, verdict, who.User)
+	default: // Ask, Block, and whatever nobody thought of
+		publish(r, &verdict.Decision, who.User)
+		countDecision(verdict.Decision, "", r, began)
+		return g.interrupt(w, r, who, verdict.Decision)
+	}
+}
+
+// exemptRequest is rule 2, the part that needs nobody's name.
+func (g *Gate) exemptRequest(r *http.Request) bool {
+	return preflights(r) || g.signsOut(r) || g.exempt(r)
+}
+
+func (g *Gate) signsOut(r *http.Request) bool {
+	return g.signOutPath != "" && r.URL.EscapedPath() == g.signOutPath && policy.CanonicalPath(g.signOutPath)
+}
+
+// identify asks the identity guest and brings the user ID into its one spelling.
+func (g *Gate) identify(r *http.Request) (Person, error) {
+	who, err := g.identity.Identify(r)
+	if err != nil || who.User == "" {
+		return Person{}, err
+	}
+	who.User, err = identity.Canonical(who.User, g.fold)
+	return who, err
+}
+
+// refuseIdentity answers when it is not clear who asks. It is never "nobody": that would pass.
+func (g *Gate) refuseIdentity(w http.ResponseWriter, r *http.Request, err error) error {
+	if errors.Is(err, ErrAmbiguous) || errors.Is(err, identity.ErrNoCanonicalForm) {
+		g.log.Warn("a request was refused: its identity has no single meaning; look at what sets it", "error", err)
+		return g.trouble(w, r, http.StatusBadRequest, "badrequest")
+	}
+	g.log.Error("who is signed in could not be found out", "error", err)
+	return g.unavailable(w, r)
+}
+
+func (g *Gate) decide(r *http.Request, who Person) (verify.Verdict, error) {
+	live, err := g.app.live(r.Context())
+	if err != nil {
+		return verify.Verdict{}, err
+	}
+	return live.flow.Decide(r.Context(), &g.rules, g.visitor(r, who), g.request(who, classify(r)))
+}
+
+func (g *Gate) request(who Person, kind policy.RequestKind) policy.Request {
+	return policy.Request{
+		Kind: kind, Realm: g.realm, User: who.User, Groups: who.Groups, Domain: verify.EmailDomain(who.Email),
+	}
+}
+
+func (g *Gate) visitor(r *http.Request, who Person) verify.Visitor {
+	return verify.Visitor{Realm: g.realm, User: who.User, Email: who.Email, Phone: who.Phone}
+}
+
+// clientIP is what Caddy takes as the client's address, trusted proxies honoured; nothing else is believed.
+func clientIP(r *http.Request) netip.Addr {
+	s, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	ip, _ := netip.ParseAddr(s)
+	return ip
+}
+
+// pass lets a request go on to the app, with what the gate knows.
+func (g *Gate) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, began time.Time, v verify.Verdict, user string) error {
+	publish(r, &v.Decision, user)
+	r.Header[statusHeader] = []string{v.Standing.String()}
+	if !v.Deadline.IsZero() {
+		deadline := v.Deadline.UTC().Format(time.RFC3339)
+		r.Header[deadlineHeader] = []string{deadline}
+		if v.Action == policy.Ask {
+			w.Header().Set(noticeHeader, "grace; deadline="+deadline)
+		}
+	}
+	if g.passEmail && v.Email != "" {
+		r.Header[emailHeader] = []string{v.Email}
+	}
+	if g.passPhone && v.Phone != "" {
+		r.Header[phoneHeader] = []string{v.Phone}
+	}
+	countDecision(v.Decision, "", r, began)
+	return next.ServeHTTP(w, r)
+}
+
+// interrupt answers in the app's place.
+func (g *Gate) interrupt(w http.ResponseWriter, r *http.Request, who Person, d policy.Decision) error {
+	limitUnreadBody(w, r)
+	switch classify(r) {
+	case policy.Opening, policy.OpeningHead:
+		live, err := g.app.live(r.Context())
+		if err != nil {
+			return g.unavailable(w, r)
+		}
+		token := live.flow.ReturnToken(g.visitor(r, who), g.wanted(r))
+		return seeOther(w, g.prefix+"/verify?return="+token)
+	case policy.Form:
+		return g.show(w, r, http.StatusForbidden, pages.NotSent{})
+	}
+	return g.problem(w, r, http.StatusForbidden, "urn:contactgate:verification-required",
+		"Confirm a contact first", "Access stops here until one of your contact details is confirmed.", d.Deadline)
+}
+
+// wanted is where the person was going, byte for byte as the browser asked for it, or the front page.
+func (g *Gate) wanted(r *http.Request) string {
+	target := r.URL.RequestURI()
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		target = original.RequestURI
+		if !strings.HasPrefix(target, "/") {
+			target = original.URL.RequestURI()
+		}
+	}
+	if !policy.ReturnPath(target, g.prefix, g.signOutPath) {
+		return "/"
+	}
+	return target
+}
+
+// isOwn tells whether a path is under our prefix, in any spelling that some server would read so.
+func (g *Gate) isOwn(r *http.Request) bool {
+	if under(r.URL.Path, g.prefix) {
+		return true
+	}
+	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	return ok && original.URL != r.URL && under(original.URL.Path, g.prefix)
+}
+
+func under(p, prefix string) bool {
+	if !strings.Contains(p, prefix[1:]) {
+		return false
+	}
+	return below(p, prefix) || below(path.Clean(p), prefix)
+}
+
+func below(p, prefix string) bool {
+	return strings.HasPrefix(p, prefix) && (len(p) == len(prefix) || p[len(prefix)] == '/')
+}
+
+// seeOther redirects within this site. The location has no host, so nothing that a client says can change where it
+// leads.
+func seeOther(w http.ResponseWriter, location string) error {
+	guard(w)
+	w.Header().Set("Location", location)
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+// guard sets what every answer of ours has, pages (which have more) and assets apart.
+func guard(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("X-Frame-Options", "DENY")
+}
+
+// problem answers a program (RFC 9457).
+func (g *Gate) problem(w http.ResponseWriter, r *http.Request, status int, kind, title, detail string, deadline time.Time) error {
+	body := map[string]any{"type": kind, "title": title, "status": status, "detail": detail}
+	guard(w)
+	if status == http.StatusForbidden && kind != blankProblem {
+		body["verify_url"] = g.prefix + "/verify"
+		body["deadline"] = nil
+		if !deadline.IsZero() {
+			body["deadline"] = deadline.UTC().Format(time.RFC3339)
+		}
+		w.Header().Set(noticeHeader, "required")
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return caddyhttp.Error(http.StatusInternalServerError, err)
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(text)
+	}
+	return nil
+}
+
+const blankProblem = "about:blank"
+
+// retryStore is what Retry-After says while the store is away: it is asked again every second.
+const retryStore = 5 * time.Second
+
+func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request) error {
+	limitUnreadBody(w, r)
+	return g.troubleWait(w, r, http.StatusServiceUnavailable, "unavailable", retryStore, "")
+}
+
+// limitUnreadBody closes the connection after the answer when a body is still to come that nobody will read: Go's
+// server would otherwise read on to keep the connection.
+func limitUnreadBody(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 && (r.ContentLength < 0 || r.ContentLength > mostForm) {
+		w.Header().Set("Connection", "close")
+	}
+}
+
+// trouble answers in the form that the asker understands: a page, or a problem.
+func (g *Gate) trouble(w http.ResponseWriter, r *http.Request, status int, kind string) error {
+	return g.troubleWait(w, r, status, kind, 0, "")
+}
+
+func (g *Gate) troubleWait(w http.ResponseWriter, r *http.Request, status int, kind string, wait time.Duration, back string) error {
+	if wait > 0 {
+		w.Header().Set("Retry-After", seconds(wait))
+	}
+	if k := classify(r); k == policy.Other {
+		return g.problem(w, r, status, blankProblem, http.StatusText(status), "", time.Time{})
+	}
+	return g.show(w, r, status, pages.Trouble{Kind: kind, Wait: wait, Back: back})
+}
+
+// seconds rounds up: whoever waits that long is not too early.
+func seconds(d time.Duration) string {
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
+}
+
+// publish makes the decision readable as placeholders: {http.contactgate.status} and so on. Of nested gates the last
+// one counts.
+func publish(r *http.Request, d *policy.Decision, user string) {
+	p, _ := caddyhttp.GetVar(r.Context(), publishedVar).(*published)
+	if p == nil {
+		p = &published{}
+		caddyhttp.SetVar(r.Context(), publishedVar, p)
+		if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+			repl.Map(p.get)
+		}
+	}
+	p.decision, p.user = *d, user
+}
+
+const publishedVar = "contactgate"
+
+type published struct {
+	decision policy.Decision
+	user     string
+	counted  bool
+}
+
+func (p *published) get(key string) (any, bool) {
+	name, ok := strings.CutPrefix(key, "http.contactgate.")
+	if !ok {
+		return nil, false
+	}
+	switch name {
+	case "status":
+		return p.decision.Standing.String(), true
+	case "user":
+		return p.user, true
+	case "deadline":
+		if p.decision.Deadline.IsZero() {
+			return "", true
+		}
+		return p.decision.Deadline.UTC().Format(time.RFC3339), true
+	case "decision":
+		return p.decision.Action.String(), true
+	case "reason":
+		return p.decision.Reason.String(), true
+	}
+	return nil, false
+}

@@ -1,0 +1,105 @@
+package caddymodule
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+)
+
+// The request headers that tell the app what the gate knows. Their names are the gate's alone.
+const (
+	ourHeaderPrefix = "Contactgate"
+	statusHeader    = "Contactgate-Status"
+	deadlineHeader  = "Contactgate-Deadline"
+	emailHeader     = "Contactgate-Email"
+	phoneHeader     = "Contactgate-Phone"
+	// noticeHeader is the response header that scripts of the app can read.
+	noticeHeader = "Contactgate"
+)
+
+var errHopByHop = errors.New("a Connection header names a header that must reach the app")
+
+// clean takes out of a request what only the gate may say: our headers in every spelling that some app would read as
+// ours, other spellings of the identity's headers, and our cookies. It runs for every request, anonymous and exempt
+// ones too.
+func (g *Gate) clean(r *http.Request) error {
+	for name := range r.Header {
+		if isOurs(name) || g.misspells(name) {
+			delete(r.Header, name)
+		}
+	}
+	for name := range r.Trailer {
+		if isOurs(name) || g.protects(name) {
+			return errHopByHop
+		}
+	}
+	for _, line := range r.Header["Connection"] {
+		for option := range strings.SplitSeq(line, ",") {
+			if option = strings.TrimSpace(option); isOurs(option) || g.protects(option) {
+				return errHopByHop
+			}
+		}
+	}
+	cleanCookies(r)
+	return nil
+}
+
+// isOurs tells whether a name is one of ours in the eyes of any app: CGI and its heirs do not tell "-", "_" and "."
+// apart, and no one tells cases apart.
+func isOurs(name string) bool {
+	return len(name) >= len(ourHeaderPrefix) && strings.EqualFold(name[:len(ourHeaderPrefix)], ourHeaderPrefix) &&
+		(len(name) == len(ourHeaderPrefix) || strings.IndexByte("-_.", name[len(ourHeaderPrefix)]) >= 0)
+}
+
+// misspells tells whether a name is another spelling of a header that carries the identity.
+func (g *Gate) misspells(name string) bool {
+	if strings.IndexByte(name, '_') < 0 && strings.IndexByte(name, '.') < 0 {
+		return false
+	}
+	plain := strings.NewReplacer("_", "-", ".", "-").Replace(name)
+	for _, p := range g.protected {
+		if strings.EqualFold(p, plain) {
+			return true
+		}
+	}
+	return false
+}
+
+// protects tells whether a proxy must not be talked into dropping this header: what says who somebody is, and what
+// the browser says of the request.
+func (g *Gate) protects(name string) bool {
+	for _, p := range g.protected {
+		if strings.EqualFold(p, name) {
+			return true
+		}
+	}
+	switch strings.ToLower(name) {
+	case "cookie", "authorization", "origin", "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
+		"sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest":
+		return true
+	}
+	return false
+}
+
+// cleanCookies removes the gate's cookies, byte for byte leaving the others as they came.
+func cleanCookies(r *http.Request) {
+	lines := r.Header["Cookie"]
+	for i, line := range lines {
+		if !strings.Contains(line, cookieMark) {
+			continue
+		}
+		keptOurs(r, line)
+		parts := strings.Split(line, ";")
+		kept := parts[:0]
+		for _, p := range parts {
+			name, _, _ := strings.Cut(strings.TrimSpace(p), "=")
+			if !isOurCookie(strings.TrimSpace(name)) {
+				kept = append(kept, p)
+			}
+		}
+		lines[i] = strings.TrimSpace(strings.Join(kept, ";"))
+	}
+	if len(lines) == 1 && lines[0] == "" {
+		delete(r.Header, "Cookie")
+	}
+}
