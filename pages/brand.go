@@ -11,7 +11,7 @@ import (
 
 // Brand is whose pages they are.
 type Brand struct {
-	// Name of the service, as people know it. Default: "this site" is never a good name; New refuses an empty one.
+	// Name of the service, as people know it. New refuses an empty one.
 	Name string
 	// Logo is shown in place of the name: the bytes of an SVG, PNG or WebP file of ours to serve. Empty: the name is shown.
 	Logo []byte
@@ -101,11 +101,10 @@ func (c colour) String() string { return fmt.Sprintf("#%02x%02x%02x", c[0], c[1]
 
 // ink is the text colour to put on c.
 func (c colour) ink() colour {
-	white, black := colour{0xff, 0xff, 0xff}, colour{0x0b, 0x10, 0x13}
-	if contrast(c, white) >= contrast(c, black) {
-		return white
+	if contrast(c, lightSurface) >= textContrast {
+		return lightSurface
 	}
-	return black
+	return colour{0x0b, 0x10, 0x13}
 }
 
 // towards mixes c with another colour until it stands out enough from a surface.

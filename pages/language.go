@@ -30,6 +30,20 @@ func (m matcher) find(tag language.Tag) *catalog {
 	return m.catalogs[i]
 }
 
+// same is find without the help of a neighbour: Georgian is not answered in English, which CLDR takes for a good match,
+// as long as the browser names another language that we have.
+func (m matcher) same(tag language.Tag) *catalog {
+	c := m.find(tag)
+	if c == nil {
+		return nil
+	}
+	wanted, _ := tag.Base()
+	if got, _ := c.tag.Base(); got != wanted {
+		return nil
+	}
+	return c
+}
+
 // headerLength is how much of Accept-Language is read: parsing 9 kB of it takes a millisecond.
 const headerLength = 256
 
@@ -38,7 +52,7 @@ const headerLength = 256
 func (r *Renderer) MatchLanguage(explicit, acceptLanguage string) string {
 	if len(explicit) <= headerLength {
 		if tag, err := language.Parse(explicit); err == nil {
-			if c := r.matcher.find(tag); c != nil {
+			if c := r.matcher.same(tag); c != nil {
 				return c.tag.String()
 			}
 		}
@@ -52,9 +66,11 @@ func (r *Renderer) MatchLanguage(explicit, acceptLanguage string) string {
 	if err != nil {
 		tags = nil
 	}
-	for _, tag := range tags {
-		if c := r.matcher.find(tag); c != nil {
-			return c.tag.String()
+	for _, find := range []func(language.Tag) *catalog{r.matcher.same, r.matcher.find} {
+		for _, tag := range tags {
+			if c := find(tag); c != nil {
+				return c.tag.String()
+			}
 		}
 	}
 	return r.catalogs[0].tag.String()

@@ -76,10 +76,15 @@ func (p *page) Countdown(d time.Duration) (Mark, error) {
 // Seconds is a duration in whole seconds, rounded up, for the script.
 func (p *page) Seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
-// Left says how much time is left until a deadline: whole days as the rules count them, hours and minutes on the last.
+// Left says how much time is left until a deadline: whole days as the rules count them; on the last day hours or
+// minutes, never more than there are.
 func (p *page) Left(days int, deadline time.Time) (string, error) {
-	if d := deadline.Sub(p.now); days < 1 || d < 24*time.Hour {
-		return p.catalog.span(max(d, 0))
+	d := max(deadline.Sub(p.now), 0)
+	switch {
+	case d <= 90*time.Minute:
+		return p.catalog.span(d.Truncate(time.Minute))
+	case days < 1, d < 24*time.Hour:
+		return p.catalog.span(d.Truncate(time.Hour))
 	}
 	return p.T("span.days", "Count", days)
 }
@@ -143,11 +148,12 @@ func (p *page) Hidden(action string) Hidden {
 
 // Href is an href attribute for a path on this site, byte for byte: html/template would rewrite some of its characters
 // (an apostrophe, parentheses), and people are promised the very address that they asked for.
-func (p *page) Href(path string) (template.HTMLAttr, error) {
+// Anything that is not such a path leads to the start of the site.
+func (p *page) Href(path string) template.HTMLAttr {
 	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsFunc(path, func(r rune) bool { return r < ' ' || r == '\\' || r == 0x7f }) {
-		return "", fmt.Errorf("not a path on this site")
+		path = "/"
 	}
-	return template.HTMLAttr(`href="` + template.HTMLEscapeString(path) + `"`), nil //nolint:gosec // checked and escaped above
+	return template.HTMLAttr(`href="` + template.HTMLEscapeString(path) + `"`) //nolint:gosec // checked and escaped above
 }
 
 // Language is one choice of the language switch.

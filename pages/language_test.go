@@ -1,0 +1,73 @@
+package pages
+
+import (
+	"io/fs"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+func TestMatchLanguage(t *testing.T) {
+	whole, err := fs.ReadFile(builtin, "locales/en.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	traditional := testConfig("en", "ja", "zh-Hant", "pt-BR")
+	traditional.Overrides = fstest.MapFS{"locales/zh-Hant.json": {Data: whole}, "locales/pt-BR.json": {Data: whole}}
+	both, japan, many := mustNew(t, testConfig("en", "ja")), mustNew(t, testConfig("ja", "en")), mustNew(t, traditional)
+	for _, c := range []struct {
+		r                      *Renderer
+		explicit, header, want string
+	}{
+		{both, "", "", "en"},
+		{japan, "", "", "ja"},
+		{both, "ja", "en", "ja"},
+		{both, "JA", "", "ja"},
+		{both, "ja-JP", "", "ja"},
+		{both, "tlh", "ja", "ja"},
+		{both, "<script>", "ja", "ja"},
+		{both, strings.Repeat("a", 10_000), "ja", "ja"},
+		{both, "", "ja-JP,ja;q=0.9,en;q=0.8", "ja"},
+		{japan, "", "en-GB,en;q=0.5", "en"},
+		{japan, "", "en-GB-oxendict", "en"},
+		{both, "", "de-DE,de;q=0.9", "en"},
+		{japan, "", "de-DE,de;q=0.9,en;q=0.1", "en"},
+		{both, "", "en;q=0.1,ja;q=0.9", "ja"},
+		{both, "", "ja;q=0", "en"},
+		{japan, "", "ka-GE,ka;q=0.9", "en"}, // what CLDR knows of Georgians, for want of better
+		{both, "", "ka-GE,ka;q=0.9,ja;q=0.1", "ja"},
+		{both, "", "*", "en"},
+		{both, "", "und", "en"},
+		{both, "", ";;;=,q", "en"},
+		{japan, "", ";;;=,q", "ja"},
+		{many, "", "zh-CN,zh;q=0.9", "en"}, // never the other script
+		{many, "", "zh-CN,ja;q=0.5", "ja"},
+		{many, "", "zh-TW", "zh-Hant"},
+		{many, "", "zh-HK", "zh-Hant"},
+		{many, "", "pt-BR", "pt-BR"},
+		{many, "pt", "", "pt-BR"},
+		// Beyond 256 bytes nothing is read, and no half of a tag.
+		{both, "", strings.Repeat("de,", 84) + "ja,en", "ja"},
+		{japan, "", strings.Repeat("de,", 85) + "en-GB,en", "ja"},
+		{both, "", strings.Repeat("x", 300), "en"},
+		{japan, "", strings.Repeat("en,", 3000), "en"},
+	} {
+		if got := c.r.MatchLanguage(c.explicit, c.header); got != c.want {
+			t.Errorf("%.20q, %.40q: %s, want %s", c.explicit, c.header, got, c.want)
+		}
+	}
+}
+
+func FuzzMatchLanguage(f *testing.F) {
+	r, err := New(testConfig())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("ja", "ja-JP,ja;q=0.9,en;q=0.8")
+	f.Add("zh-CN", "*;q=0.5, und")
+	f.Fuzz(func(t *testing.T, explicit, header string) {
+		if got := r.MatchLanguage(explicit, header); got != "en" && got != "ja" {
+			t.Errorf("%q", got)
+		}
+	})
+}
