@@ -117,6 +117,15 @@ func (f *Flow) update(ctx context.Context, v Visitor, now time.Time, change func
 	})
 }
 
+// Seed writes an account as it is, in place of whatever was there: the people of the demo, and of benchmarks.
+func (f *Flow) Seed(ctx context.Context, a policy.Account) error {
+	_, err := f.updateKey(ctx, f.accountKey(a.Realm, a.User), func(old *policy.Account) bool {
+		*old = a
+		return true
+	})
+	return err
+}
+
 func (f *Flow) updateKey(ctx context.Context, key string, change func(a *policy.Account) (write bool)) (*policy.Account, error) {
 	ctx, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()

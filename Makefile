@@ -1,0 +1,56 @@
+# contactgate: `make help` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME ?= 10m
+BENCHTIME ?= 10s
+
+.PHONY: help build demo test deps vet lint unit browser fuzz soak bench golden screenshots fmt
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/contactgate
+	go build -trimpath -o bin/contactgate ./cmd/contactgate
+
+demo: ## show the product on this machine
+	go run ./cmd/contactgate gate demo
+
+test: deps vet lint unit browser ## everything that has to pass, and what it needs
+
+deps: ## install what the tests need (Debian packages, npm packages)
+	@.ci/deps
+
+vet:
+	go vet ./...
+	go vet -tags faults ./internal/verify
+
+lint: ## golangci-lint, built from its own module
+	go run $(GOLANGCI) run ./...
+
+unit: ## all Go tests, with the race detector
+	go test -race -timeout 20m ./...
+
+browser: ## the journeys in a real Chromium
+	cd cmd/contactgate/browser && npm ci --no-audit --no-fund --loglevel=error
+	CONTACTGATE_BROWSER=1 go test -timeout 15m -run '^TestBrowser' ./cmd/contactgate
+
+fuzz: ## long fuzzing of everything that a client can spell (FUZZTIME=10m each)
+	@for target in $$(grep -rhoE '^func Fuzz[A-Za-z0-9]+' policy/*_test.go | cut -d' ' -f2); do \
+		go test ./policy -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME); done
+
+soak: ## the big counts: kill -9 loops, flows, histories
+	CONTACTGATE_KILL_LOOPS=500 CONTACTGATE_FLOWS=1000000 CONTACTGATE_HISTORIES=2000 go test -timeout 3h -count=1 ./internal/... ./policy
+
+bench: ## requests per second beside bare reverse_proxy, in one run
+	CONTACTGATE_BENCH=1 go test -timeout 60m -count=1 -v -run '^TestBench' ./cmd/contactgate
+	go test -run '^$$' -bench . -benchmem ./policy ./internal/verify ./caddymodule
+
+golden: ## write the golden files anew; look at the diff
+	go test ./pages ./caddymodule -update
+
+fmt: ## gofmt, and the example Caddyfile
+	gofmt -w $$(git ls-files '*.go')
+	go run ./cmd/contactgate fmt --overwrite Caddyfile.example

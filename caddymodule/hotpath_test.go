@@ -1,0 +1,143 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/contactgate/contactgate/internal/store"
+	"github.com/contactgate/contactgate/internal/verify"
+	"github.com/contactgate/contactgate/policy"
+)
+
+// headerIdentity is who the request says, for measuring the gate and nothing else.
+type headerIdentity struct{}
+
+func (headerIdentity) Identify(r *http.Request) (Person, error) {
+	return Person{User: r.Header.Get("Remote-User")}, nil
+}
+
+// countingStore counts how often a store is asked.
+type countingStore struct {
+	store.Store
+	asked int
+}
+
+func (s *countingStore) Get(ctx context.Context, key string) (store.Record, error) {
+	s.asked++
+	return s.Store.Get(ctx, key)
+}
+
+func (s *countingStore) Update(ctx context.Context, key string, fn func(store.Record) (store.Record, error)) error {
+	s.asked++
+	return s.Store.Update(ctx, key, fn)
+}
+
+// emptyRegistry remembers nothing: every store is a first one.
+type emptyRegistry struct{}
+
+func (emptyRegistry) Load(context.Context) ([]byte, error) { return nil, nil }
+func (emptyRegistry) Save(context.Context, []byte) error   { return nil }
+func (emptyRegistry) Lock(context.Context) (func(), error) { return func() {}, nil }
+
+// verifiedGate is a gate with so many verified people, u0 and on.
+func verifiedGate(tb testing.TB, people int) (*Gate, *countingStore) {
+	tb.Helper()
+	text, err := verify.NewKeyring(rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	keys, err := verify.ParseKeyring(text)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	bolt := store.NewBolt(store.BoltConfig{Path: filepath.Join(tb.TempDir(), "accounts.db")})
+	tb.Cleanup(func() { _ = bolt.Close() })
+	counting := &countingStore{Store: bolt}
+	quiet := slog.New(slog.DiscardHandler)
+	flow := verify.New(verify.Config{Store: counting, Keys: keys, Registry: emptyRegistry{}, Now: time.Now, Rand: rand.Reader, Log: quiet, Audit: quiet})
+	now := time.Now()
+	for i := range people {
+		a := policy.Account{Realm: "default", User: fmt.Sprint("u", i), Since: now, EverVerified: true,
+			Contacts: []policy.Contact{{ID: "c", Kind: policy.Email, Address: "somebody@example.com", Added: now, Verified: now}}}
+		if err := flow.Seed(tb.Context(), a); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	app := &App{log: quiet}
+	app.opened.live.Store(&runtime{flow: flow, codecs: newCodecs(keys)})
+	return &Gate{app: app, log: quiet, rules: policy.Defaults(), identity: headerIdentity{}, realm: "default", prefix: defaultPrefix}, counting
+}
+
+func prepared(user string) (http.ResponseWriter, *http.Request) {
+	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/app/page?x=1", nil)
+	r.Header.Set("Remote-User", user)
+	r.Header.Set("Accept", "text/html")
+	r.Header.Set("Cookie", "sess=0123456789abcdef; theme=dark")
+	return w, caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
+}
+
+var nothing = caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
+
+// TestVerifiedRequestAsksNoStore keeps the promise of the hot path: warm, a verified person costs no store access and
+// five allocations at most.
+func TestVerifiedRequestAsksNoStore(t *testing.T) {
+	gate, asked := verifiedGate(t, 1)
+	w, r := prepared("u0")
+	if err := gate.ServeHTTP(w, r, nothing); err != nil {
+		t.Fatal(err)
+	}
+	before := asked.asked
+	const requests = 100
+	writers, reqs := make([]http.ResponseWriter, requests+1), make([]*http.Request, requests+1)
+	for i := range reqs {
+		writers[i], reqs[i] = prepared("u0")
+	}
+	i := 0
+	allocs := testing.AllocsPerRun(requests, func() {
+		if err := gate.ServeHTTP(writers[i], reqs[i], nothing); err != nil {
+			t.Error(err)
+		}
+		i++
+	})
+	if asked.asked != before {
+		t.Errorf("the store was asked %d times for a verified person", asked.asked-before)
+	}
+	if got := reqs[0].Header.Get("Contactgate-Status"); got != "verified" {
+		t.Errorf("the app is told %q", got)
+	}
+	if allocs > 5 {
+		t.Errorf("%v allocations per request, want 5 or fewer", allocs)
+	}
+	t.Logf("%v allocations per request", allocs)
+}
+
+func BenchmarkVerifiedRequest(b *testing.B) {
+	const people = 2000
+	gate, _ := verifiedGate(b, people)
+	order := mathrand.Perm(people)
+	for _, i := range order { // warm
+		w, r := prepared(fmt.Sprint("u", i))
+		_ = gate.ServeHTTP(w, r, nothing)
+	}
+	b.ReportAllocs()
+	users := make([]string, people)
+	for i := range users {
+		users[i] = fmt.Sprint("u", order[i])
+	}
+	w, r := prepared("u0")
+	for i := 0; b.Loop(); i++ {
+		r.Header["Remote-User"][0] = users[i%people]
+		_ = gate.ServeHTTP(w, r, nothing)
+	}
+}
