@@ -51,7 +51,7 @@ type endpoint struct {
 var endpoints = map[string]endpoint{
 	"":              {get: (*visit).front},
 	"verify":        {get: (*visit).ask},
-	"verify/send":   {post: (*visit).send, fields: []string{"contact", "channel", "proof"}},
+	"verify/send":   {post: (*visit).send, fields: []string{"contact", "channel", "proof"}, stale: (*visit).proveAgain},
 	"verify/code":   {get: (*visit).code, post: (*visit).enter, fields: []string{"code"}},
 	"verify/resend": {post: (*visit).resend},
 	"verify/later":  {post: (*visit).later},
@@ -353,6 +353,19 @@ func (x *visit) send() error {
 		return x.tooMany(sent.Wait, prove)
 	}
 	return x.sent(sent)
+}
+
+// proveAgain shows step 2 again with what was typed: its session was overwritten by another tab.
+func (x *visit) proveAgain() error {
+	a, err := x.account()
+	if err != nil {
+		return x.failed(err)
+	}
+	contact, ok := x.live.flow.Mentioned(x.v, a, x.form.Get("contact"))
+	if !ok {
+		return x.page(http.StatusForbidden, pages.Stale{Back: "verify"})
+	}
+	return x.page(http.StatusForbidden, pages.Prove{Contact: x.choice(contact), Channel: string(policy.ByEmail), Typed: x.form.Get("proof")})
 }
 
 // sent goes on to the page for the code, or says that nothing was sent and what else works.

@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -236,6 +237,12 @@ func TestShortFileIsRefused(t *testing.T) {
 			t.Errorf("cut to %d of %d bytes: opened", size, high)
 		}
 	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := newBolt(t, path).Open(background); err == nil || !strings.Contains(err.Error(), "the file is empty") {
+		t.Errorf("an empty file: %v", err)
+	}
 	refusedOrWhole(t, "cut behind the last page", path, content[:high], records)
 }
 
@@ -332,6 +339,29 @@ func TestFlippedBitsAreRefused(t *testing.T) {
 	if refused < tries/10 { // many fall on free pages
 		t.Errorf("only %d of %d were noticed", refused, tries)
 	}
+}
+
+// TestSwappedRecordsAreRefused: each is whole, but a search would not find them.
+func TestSwappedRecordsAreRefused(t *testing.T) {
+	path, content, records := filled(t)
+	n := binary.NativeEndian
+	for at, page := 0, os.Getpagesize(); at < highWater(t, path); at += page {
+		first, second := content[at+16:at+32], content[at+32:at+48]
+		if n.Uint16(content[at+8:]) != 2 || n.Uint16(content[at+10:]) < 2 ||
+			!bytes.HasPrefix(content[at+16+int(n.Uint32(first[4:])):], []byte("account/")) {
+			continue // no page of records
+		}
+		a, b := bytes.Clone(first), bytes.Clone(second)
+		copy(first, b)
+		copy(second, a)
+		n.PutUint32(first[4:], n.Uint32(b[4:])+16) // offsets count from the element itself
+		n.PutUint32(second[4:], n.Uint32(a[4:])-16)
+		if !refusedOrWhole(t, "two records swapped", path, content, records) {
+			t.Error("opened")
+		}
+		return
+	}
+	t.Fatal("found no page of records")
 }
 
 func TestForeignFileIsRefused(t *testing.T) {

@@ -278,5 +278,11 @@ func (f *Flow) audit(event string, v Visitor, more ...any) {
 	if v.IP.IsValid() {
 		args = append(args, "ip", v.IP.String())
 	}
-	f.Audit.Info(event, append(args, more...)...)
+	for _, m := range more {
+		if at, ok := m.(time.Time); ok {
+			m = at.UTC().Format(time.RFC3339) // a moment that people read, not a number
+		}
+		args = append(args, m)
+	}
+	f.Audit.Info(event, args...)
 }

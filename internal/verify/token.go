@@ -17,17 +17,37 @@ func (f *Flow) SessionHash(realm, user string, id []byte) []byte {
 	return mac(f.index.session, realm, user, string(id))[:16]
 }
 
-// Handle names a contact on the pages of one browser session, and means nothing anywhere else.
+// Handle names a contact on the pages of one browser session. Its first half names the contact to this account
+// alone, so that a form whose session was overwritten by another tab can be shown again; only the whole acts.
 func (f *Flow) Handle(v Visitor, contactID string) string {
-	return encode(mac(f.index.handle, string(v.Session), contactID)[:12])
+	return f.handleStem(v, contactID) + encode(mac(f.index.handle, "session", string(v.Session), contactID)[:9])
+}
+
+func (f *Flow) handleStem(v Visitor, contactID string) string {
+	return encode(mac(f.index.handle, "account", v.Realm, v.User, contactID)[:9])
 }
 
 // byHandle finds the contact, trying every one whether or not an earlier one matched.
 func (f *Flow) byHandle(v Visitor, a *policy.Account, handle string) *policy.Contact {
+	return f.named(a, handle, func(id string) string { return f.Handle(v, id) })
+}
+
+// Mentioned finds the contact that a form of another browser session of this person is about. Nothing may be done
+// to it on the strength of that.
+func (f *Flow) Mentioned(v Visitor, a *policy.Account, handle string) (policy.Contact, bool) {
+	stem := handle[:min(len(handle), len(f.handleStem(v, "")))]
+	c := f.named(a, stem, func(id string) string { return f.handleStem(v, id) })
+	if c == nil || !c.Usable(f.now()) {
+		return policy.Contact{}, false
+	}
+	return *c, true
+}
+
+func (f *Flow) named(a *policy.Account, name string, nameOf func(id string) string) *policy.Contact {
 	var found *policy.Contact
 	for i := range a.Contacts {
 		c := &a.Contacts[i]
-		if hmac.Equal([]byte(f.Handle(v, c.ID)), []byte(handle)) && !c.Retired {
+		if hmac.Equal([]byte(nameOf(c.ID)), []byte(name)) && !c.Retired {
 			found = c
 		}
 	}
