@@ -164,7 +164,7 @@ func (g *Gate) visit(w http.ResponseWriter, r *http.Request) (*visit, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &visit{Gate: g, w: w, r: r, live: live, who: who, v: g.visitor(r, who)}
+	x := &visit{Gate: g, w: w, r: r, live: live, who: who, v: g.visitor(who)}
 	account := live.flow.SessionHash(g.realm, who.User, []byte("account"))
 	var ok bool
 	if x.session, ok, x.sentCookie = g.readSession(r, live, account); !ok {

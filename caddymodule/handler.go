@@ -87,7 +87,7 @@ func (g *Gate) decide(r *http.Request, who Person) (verify.Verdict, error) {
 	if err != nil {
 		return verify.Verdict{}, err
 	}
-	return live.flow.Decide(r.Context(), &g.rules, g.visitor(r, who), g.request(who, classify(r)))
+	return live.flow.Decide(r.Context(), &g.rules, g.visitor(who), g.request(who, classify(r)))
 }
 
 func (g *Gate) request(who Person, kind policy.RequestKind) policy.Request {
@@ -96,7 +96,7 @@ func (g *Gate) request(who Person, kind policy.RequestKind) policy.Request {
 	}
 }
 
-func (g *Gate) visitor(r *http.Request, who Person) verify.Visitor {
+func (g *Gate) visitor(who Person) verify.Visitor {
 	return verify.Visitor{Realm: g.realm, User: who.User, Email: who.Email, Phone: who.Phone}
 }
 
@@ -137,7 +137,7 @@ func (g *Gate) interrupt(w http.ResponseWriter, r *http.Request, who Person, d p
 		if err != nil {
 			return g.unavailable(w, r)
 		}
-		token := live.flow.ReturnToken(g.visitor(r, who), g.wanted(r))
+		token := live.flow.ReturnToken(g.visitor(who), g.wanted(r))
 		return seeOther(w, g.prefix+"/verify?return="+token)
 	case policy.Form:
 		return g.show(w, r, http.StatusForbidden, pages.NotSent{})

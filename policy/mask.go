@@ -25,13 +25,17 @@ func Mask(whole string) string {
 	return whole[:callingCode(whole)] + " •• •••• ••" + whole[len(whole)-2:]
 }
 
-// callingCode is how many bytes "+" and the country's calling code take. They are one to three digits; the
-// one- and two-digit ones are fixed by ITU-T E.164, all others have three.
+// twoDigitCodes are the calling codes of two digits. Those that begin with 1 or 7 have one, all others three
+// (ITU-T E.164, list of assigned country codes).
+const twoDigitCodes = "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 " +
+	"60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98 "
+
+// callingCode is how many bytes "+" and the country's calling code take.
 func callingCode(number string) int {
 	switch {
 	case number[1] == '1' || number[1] == '7':
 		return 2
-	case strings.Contains(" 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98 ", " "+number[1:3]+" "):
+	case strings.Contains(twoDigitCodes, number[1:3]+" "):
 		return 3
 	}
 	return 4

@@ -211,7 +211,7 @@ func (f *Flow) decideFromStore(ctx context.Context, r *policy.Rules, v Visitor, 
 	}
 	before := a.Facts(now)
 	d := r.Decide(q, before, now)
-	if d.Records() || f.claimsNews(a, v, r) {
+	if d.Records() || claimsNews(a, v) {
 		if a, err = f.update(ctx, v, now, func(a *policy.Account) bool {
 			news := f.nameClaims(a, v, r, now)
 			before = a.Facts(now)
@@ -224,7 +224,7 @@ func (f *Flow) decideFromStore(ctx context.Context, r *policy.Rules, v Visitor, 
 		if d.StartsShown {
 			f.audit("grace_started", v, "deadline", a.Facts(now).Grace.Deadline(r))
 		}
-		d = f.afterRecording(r, q, d, a, now)
+		d = afterRecording(r, d, a, now)
 	}
 	if d.Standing == policy.Verified {
 		f.cache.put(ticket, v, remember(a, v, now))
@@ -235,7 +235,7 @@ func (f *Flow) decideFromStore(ctx context.Context, r *policy.Rules, v Visitor, 
 }
 
 // afterRecording gives the decision the deadline that it has just started.
-func (f *Flow) afterRecording(r *policy.Rules, q policy.Request, d policy.Decision, a *policy.Account, now time.Time) policy.Decision {
+func afterRecording(r *policy.Rules, d policy.Decision, a *policy.Account, now time.Time) policy.Decision {
 	if d.StartsSeen || d.StartsShown {
 		_, d.Deadline = r.Standing(a.Facts(now), now)
 	}
@@ -253,7 +253,7 @@ func contactsFor(r *policy.Rules, a *policy.Account, now time.Time) (email, phon
 }
 
 // claimsNews tells whether the sign-in names a contact that is not on file.
-func (f *Flow) claimsNews(a *policy.Account, v Visitor, r *policy.Rules) bool {
+func claimsNews(a *policy.Account, v Visitor) bool {
 	email, ok := ParseEmail(v.Email)
 	return v.Email != "" && ok && a.Find(policy.Email, email) == nil
 }

@@ -203,7 +203,7 @@ func decodeID(text []byte) (*StoreID, error) {
 
 // nameStore writes the name into the store, with every key of the ring as one that records may be sealed with.
 func (f *Flow) nameStore(ctx context.Context, id *StoreID) error {
-	return f.Store.Update(ctx, storeIDKey, func(old store.Record) (store.Record, error) {
+	return f.Store.Update(ctx, storeIDKey, func(store.Record) (store.Record, error) {
 		next := *id
 		next.Keys = nil
 		for _, k := range append(slices.Clone(id.Keys), f.Keys.IDs()...) {

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"sync"
@@ -250,10 +249,4 @@ func (f *Flow) code(a *policy.Account, c *policy.Challenge) (string, error) {
 	}
 	sum := mac(key, a.Realm, a.User, target.ID, string(c.Channel), string(c.Nonce))
 	return fmt.Sprintf("%0*d", policy.CodeDigits, binary.BigEndian.Uint64(sum)%1_000_000), nil
-}
-
-// hashed is a short name for something that a log may show but not tell.
-func hashed(s string) string {
-	sum := sha256.Sum256([]byte(s))
-	return encode(sum[:6])
 }
