@@ -1,0 +1,230 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/contactgate/contactgate/internal/verify"
+)
+
+func init() { caddy.RegisterModule(new(Admin)) }
+
+// Admin adds routes under /contactgate/ to Caddy's admin endpoint. They answer on a Unix socket, on loopback, and on
+// Caddy's remote admin endpoint with its client certificates; on any other listener they refuse.
+type Admin struct{}
+
+// CaddyModule returns the Caddy module information.
+func (*Admin) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "admin.api.contactgate", New: func() caddy.Module { return new(Admin) }}
+}
+
+// Routes of the admin API.
+func (*Admin) Routes() []caddy.AdminRoute {
+	return []caddy.AdminRoute{
+		{Pattern: "/contactgate/", Handler: caddy.AdminHandlerFunc(noSuchRoute)},
+		{Pattern: "/contactgate/store/accept", Handler: adminRoute(acceptStore)},
+		{Pattern: "/contactgate/doctor", Handler: adminRoute(doctor)},
+	}
+}
+
+func noSuchRoute(http.ResponseWriter, *http.Request) error {
+	return refuse(http.StatusNotFound, errors.New("there is no such route under /contactgate/"))
+}
+
+// adminRoute turns a question of type Q into an answer. Who asks, and how, is checked before anything is read.
+func adminRoute[Q, A any](ask func(context.Context, *App, Q) (A, error)) caddy.AdminHandler {
+	return caddy.AdminHandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		if err := checkCaller(r); err != nil {
+			return err
+		}
+		var question Q
+		if err := readQuestion(w, r, &question); err != nil {
+			return err
+		}
+		app, err := runningApp()
+		if err != nil {
+			return err
+		}
+		answer, err := ask(r.Context(), app, question)
+		if err != nil {
+			return err
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		return json.NewEncoder(w).Encode(answer)
+	})
+}
+
+// runningApp is looked up for each request: after a rejected reload the admin server belongs to the rejected
+// configuration, and an app remembered from its provisioning would be a dead one.
+func runningApp() (*App, error) {
+	module, err := caddy.ActiveContext().AppIfConfigured("contactgate")
+	if err != nil {
+		return nil, refuse(http.StatusServiceUnavailable, errors.New("the running configuration has no contactgate"))
+	}
+	return module.(*App), nil
+}
+
+// checkCaller refuses whoever may come over a network: Caddy's admin endpoint has no login.
+func checkCaller(r *http.Request) error {
+	if r.Method != http.MethodPost {
+		return refuse(http.StatusMethodNotAllowed, errors.New("use POST"))
+	}
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		return nil // Caddy's remote admin has checked the certificate and what it may do
+	}
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && isPrivate(local) && listensPrivately(r) {
+		return nil
+	}
+	return refuse(http.StatusForbidden, errors.New("the admin endpoint listens on a network; bind it to localhost or a Unix socket (global option \"admin\") to use the routes of contactgate"))
+}
+
+func isPrivate(local net.Addr) bool {
+	switch a := local.(type) {
+	case *net.UnixAddr:
+		return true
+	case *net.TCPAddr:
+		return a.IP.IsLoopback()
+	}
+	return false
+}
+
+// listensPrivately looks at the listener as well: a connection over loopback to a listener on all interfaces proves
+// nothing about the next one.
+func listensPrivately(r *http.Request) bool {
+	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if !ok || server.Addr == "" {
+		return true // the connection has to do
+	}
+	address, err := caddy.ParseNetworkAddress(server.Addr)
+	return err == nil && (address.IsUnixNetwork() || address.IsFdNetwork() || isLoopbackHost(address.Host))
+}
+
+// longestQuestion is more than any question takes.
+const longestQuestion = 64 << 10
+
+// readQuestion reads one JSON object. A browser can send neither the content type nor, then, the request across sites
+// without asking first.
+func readQuestion(w http.ResponseWriter, r *http.Request, question any) error {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return refuse(http.StatusUnsupportedMediaType, errors.New("use Content-Type: application/json"))
+	}
+	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, longestQuestion))
+	body.DisallowUnknownFields()
+	if err := body.Decode(question); err != nil {
+		return refuse(http.StatusBadRequest, fmt.Errorf("reading the body: %w", err))
+	}
+	if _, err := body.Token(); !errors.Is(err, io.EOF) {
+		return refuse(http.StatusBadRequest, errors.New("reading the body: there is more than one JSON object"))
+	}
+	return nil
+}
+
+func refuse(status int, err error) error {
+	return caddy.APIError{HTTPStatus: status, Err: err}
+}
+
+type acceptQuestion struct {
+	// Reason is for the audit log.
+	Reason string `json:"reason"`
+}
+
+type acceptAnswer struct {
+	Store string    `json:"store"`
+	Born  time.Time `json:"born"`
+	Keys  string    `json:"keys"`
+}
+
+// acceptStore takes a store that has lost its name as the new one. It is audited where it is done.
+func acceptStore(ctx context.Context, app *App, q acceptQuestion) (*acceptAnswer, error) {
+	reason := strings.TrimSpace(q.Reason)
+	if reason == "" || len(reason) > 500 || strings.ContainsFunc(reason, unicode.IsControl) {
+		return nil, refuse(http.StatusBadRequest, errors.New("reason: say in one line, of up to 500 bytes, why this store may be empty"))
+	}
+	if err := app.acceptEmptyStore(ctx, reason); err != nil {
+		var no *verify.NotReady
+		if errors.As(err, &no) {
+			return nil, refuse(http.StatusConflict, err)
+		}
+		return nil, refuse(http.StatusServiceUnavailable, err)
+	}
+	s := app.storeStatus(ctx)
+	return &acceptAnswer{Store: s.ID, Born: s.Born, Keys: s.Fingerprint}, nil
+}
+
+// finding is one line of doctor.
+type finding struct {
+	Check  string `json:"check"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+	Remedy string `json:"remedy,omitempty"`
+}
+
+type doctorQuestion struct{}
+
+type doctorAnswer struct {
+	OK       bool      `json:"ok"`
+	Findings []finding `json:"findings"`
+}
+
+// doctor looks at what runs, not at what is written.
+func doctor(ctx context.Context, app *App, _ doctorQuestion) (*doctorAnswer, error) {
+	store, keys := app.examineStore(ctx)
+	answer := &doctorAnswer{OK: true, Findings: []finding{store, keys, app.examineMail(ctx)}}
+	for _, f := range answer.Findings {
+		answer.OK = answer.OK && f.OK
+	}
+	return answer, nil
+}
+
+func (a *App) examineStore(ctx context.Context) (store, keys finding) {
+	s := a.storeStatus(ctx)
+	keys = finding{Check: "keys", OK: s.Ready, Detail: "not known before the store is ready"}
+	if !s.Ready {
+		return finding{Check: "store", Detail: s.Problem, Remedy: s.Remedy}, keys
+	}
+	source := "in Caddy's storage"
+	if a.keysText != "" {
+		source = "in the configuration"
+	}
+	keys.Detail = fmt.Sprintf("%s, fingerprint %s, the same as the store's", source, s.Fingerprint)
+	detail := fmt.Sprintf("%s %s, begun %s", a.storeName, s.ID, s.Born.UTC().Format(time.RFC3339))
+	return finding{Check: "store", OK: true, Detail: detail}, keys
+}
+
+// mailPatience is how long a mail server may take to greet, change to TLS and log us in.
+const mailPatience = 8 * time.Second
+
+func (a *App) examineMail(ctx context.Context) finding {
+	f := finding{Check: "email"}
+	checker, ok := a.mail.(interface{ Check(context.Context) error })
+	switch {
+	case a.mail == nil:
+		f.OK, f.Detail = true, "no sender; every gate only observes"
+	case !ok:
+		f.OK, f.Detail = true, "the sender cannot be checked without sending"
+	default:
+		ctx, cancel := context.WithTimeout(ctx, mailPatience)
+		defer cancel()
+		if err := checker.Check(ctx); err != nil {
+			f.Detail, f.Remedy = err.Error(), "look at address, username and password of the sender, and at what is between here and the mail server"
+			return f
+		}
+		f.OK, f.Detail = true, "connected, encrypted as configured, and logged in; sends as "+a.mailFrom
+	}
+	return f
+}
+
+// Interface guard
+var _ caddy.AdminRouter = (*Admin)(nil)
