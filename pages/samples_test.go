@@ -50,8 +50,8 @@ func samples() map[string]View {
 		"ask-overdue":     Ask{Contacts: []Choice{private, work}, Overdue: true, Deadline: now.Add(-26 * time.Hour)},
 		"ask-lapsed":      Ask{Contacts: []Choice{private}, Lapsed: true, Deadline: deadline, DaysLeft: 5, CanLater: true},
 		"ask-hold":        Ask{Contacts: []Choice{private}, HoldUntil: now.Add(70 * time.Hour), Deadline: deadline, DaysLeft: 5, CanLater: true},
-		"ask-unreachable": Ask{Contacts: []Choice{private, work}, Overdue: true, Deadline: deadline, Failed: "unreachable", FailedMasked: private.Masked},
-		"ask-refused":     Ask{Contacts: []Choice{private, work}, Overdue: true, Deadline: deadline, Failed: "refused", FailedMasked: private.Masked},
+		"ask-unreachable": Ask{Contacts: []Choice{private, work}, Overdue: true, Deadline: now.Add(-26 * time.Hour), Failed: "unreachable", FailedMasked: private.Masked},
+		"ask-refused":     Ask{Contacts: []Choice{private, work}, Overdue: true, Deadline: now.Add(-26 * time.Hour), Failed: "refused", FailedMasked: private.Masked},
 
 		"prove":          Prove{Contact: private, Channel: "email"},
 		"prove-empty":    Prove{Contact: private, Channel: "email", Problem: "empty"},
@@ -81,8 +81,8 @@ func samples() map[string]View {
 
 		"add":             Add{Kinds: []string{"email"}, Kind: "email", Notified: true, Deadline: deadline, DaysLeft: 5, CanLater: true},
 		"add-first":       Add{NothingOnFile: true, Kinds: []string{"email"}, Kind: "email", Deadline: deadline, DaysLeft: 5, CanLater: true},
-		"add-overdue":     Add{NothingOnFile: true, Kinds: []string{"email"}, Kind: "email", Overdue: true, Deadline: deadline},
-		"add-hold":        Add{Kinds: []string{"email"}, Kind: "email", HoldAfter: 72 * time.Hour, Notified: true, Overdue: true, Deadline: deadline},
+		"add-overdue":     Add{NothingOnFile: true, Kinds: []string{"email"}, Kind: "email", Overdue: true, Deadline: now.Add(-26 * time.Hour)},
+		"add-hold":        Add{Kinds: []string{"email"}, Kind: "email", HoldAfter: 72 * time.Hour, Notified: true, Overdue: true, Deadline: now.Add(-26 * time.Hour)},
 		"add-empty":       Add{Kinds: []string{"email"}, Kind: "email", Problem: "empty"},
 		"add-address":     Add{Kinds: []string{"email"}, Kind: "email", Typed: "anna.example.com", Problem: "address"},
 		"add-unreachable": Add{Kinds: []string{"email"}, Kind: "email", Typed: "anna@example.com", Problem: "unreachable"},
