@@ -33,7 +33,7 @@ func init() {
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	d.Next() // the option's name
 	if existing != nil {
-		return nil, d.Err("contactgate: this global option is given twice; keep one")
+		return nil, d.Err("the global option is given twice; keep one")
 	}
 	var app App
 	if err := app.UnmarshalCaddyfile(d); err != nil {
@@ -57,7 +57,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "keys":
 			return true, oneArg(d, &a.Keys)
 		case "identity", "realm", "prefix", "origin", "user_case", "exempt", "exempt_users", "exempt_groups", "exempt_domains", "pass_headers":
-			return true, d.Errf("contactgate: %s belongs to a site; move it into that site's contactgate block", word)
+			return true, d.Errf("%s belongs to a site; move it into that site's contactgate block", word)
 		}
 		return parseSetting(d, word, &settings)
 	})
@@ -91,7 +91,7 @@ func parseGate(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	}
 	matcher, err := h.ExtractMatcherSet()
 	if err != nil {
-		return nil, err
+		return nil, h.WrapErr(err)
 	}
 	h.Next() // the directive's name, again
 	var gate Gate
@@ -136,7 +136,7 @@ func (g *Gate) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "pass_headers":
 			return true, checkedArgs(d, &g.PassHeaders, checkPassHeader)
 		case "store", "keys", "email":
-			return true, d.Errf("contactgate: %s is shared by all sites; move it into the contactgate block of the global options", word)
+			return true, d.Errf("%s is shared by all sites; move it into the contactgate block of the global options", word)
 		}
 		return parseSetting(d, word, &settings)
 	}, "exempt")
@@ -166,7 +166,7 @@ func (g *Gate) parseExempt(d *caddyfile.Dispenser) error {
 		return err
 	}
 	if len(set) == 0 {
-		return d.Err("contactgate: exempt names no matcher; write one, such as: path /healthz")
+		return d.Err("exempt names no matcher; write one, such as: path /healthz")
 	}
 	g.ExemptRaw = append(g.ExemptRaw, set)
 	return nil
@@ -235,7 +235,7 @@ var laterGuests = []string{
 }
 
 func notYet(d *caddyfile.Dispenser, word string) error {
-	return d.Errf("contactgate: %s is not in this version yet; remove the line", word)
+	return d.Errf("%s is not in this version yet; remove the line", word)
 }
 
 func parseReconfirm(d *caddyfile.Dispenser, s *Settings) error {
@@ -260,10 +260,10 @@ func parseRollout(d *caddyfile.Dispenser, s *Settings) error {
 	number, ok := strings.CutSuffix(text, "%")
 	percent, err := strconv.ParseFloat(number, 64)
 	if !ok || err != nil {
-		return d.Errf("contactgate: rollout %q: write a percentage, such as 25%%", text)
+		return d.Errf("rollout %q: write a percentage, such as 25%%", text)
 	}
 	if _, err := leftOut(percent); err != nil {
-		return d.Errf("contactgate: %v", err)
+		return d.Err(err.Error())
 	}
 	s.Rollout = &percent
 	return nil
@@ -279,7 +279,7 @@ func parseRollout(d *caddyfile.Dispenser, s *Settings) error {
 func (b *Brand) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	if len(args) > 1 || len(args) == 1 && strings.TrimSpace(args[0]) == "" {
-		return d.Err("contactgate: brand takes one name, in quotes if it has blanks")
+		return d.Err("brand takes one name, in quotes if it has blanks")
 	}
 	if len(args) == 1 {
 		b.Name = args[0]
@@ -293,7 +293,7 @@ func (b *Brand) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return true, oneArg(d, field)
 	})
 	if err == nil && *b == (Brand{}) {
-		return d.Err("contactgate: brand names nothing; write: brand \"Example\"")
+		return d.Err("brand names nothing; write: brand \"Example\"")
 	}
 	return err
 }
@@ -339,7 +339,7 @@ func (l *Limits) parseNumber(d *caddyfile.Dispenser, word string, to **int) erro
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		return d.Errf("contactgate: limits %s %q: write a whole number", word, text)
+		return d.Errf("limits %s %q: write a whole number", word, text)
 	}
 	*to = &n
 	return l.check(d, nil)
@@ -368,7 +368,7 @@ func (l *Limits) check(d *caddyfile.Dispenser, err error) error {
 	limits := policy.DefaultLimits()
 	l.apply(&limits)
 	if err := limits.Validate(); err != nil {
-		return d.Errf("contactgate: %v", err)
+		return d.Err(err.Error())
 	}
 	return nil
 }
@@ -392,7 +392,7 @@ func unmarshalGuest(d *caddyfile.Dispenser, word, namespace, name string, to *js
 		return notYet(d, word+" "+name)
 	}
 	if _, err := caddy.GetModule(id); err != nil {
-		return d.Errf("contactgate: %s %s: there is no module %s in this build; check the spelling, or build Caddy with it", word, name, id)
+		return d.Errf("%s %s: there is no module %s in this build; check the spelling, or build Caddy with it", word, name, id)
 	}
 	module, err := caddyfile.UnmarshalModule(d, id)
 	if err != nil {
@@ -444,7 +444,7 @@ func checkedArg(d *caddyfile.Dispenser, to *string, check func(string) error) er
 		return err
 	}
 	if err := check(*to); err != nil {
-		return d.Errf("contactgate: %v", err)
+		return d.Err(err.Error())
 	}
 	return nil
 }
@@ -458,10 +458,10 @@ func someArgs(d *caddyfile.Dispenser, to *[]string) error {
 	}
 	for i, arg := range *to {
 		if strings.TrimSpace(arg) == "" {
-			return d.Errf("contactgate: %s: an argument is empty; remove it", word)
+			return d.Errf("%s: an argument is empty; remove it", word)
 		}
 		if slices.Contains((*to)[:i], arg) {
-			return d.Errf("contactgate: %s names %q twice; keep one", word, arg)
+			return d.Errf("%s names %q twice; keep one", word, arg)
 		}
 	}
 	return nil
@@ -473,7 +473,7 @@ func checkedArgs(d *caddyfile.Dispenser, to *[]string, check func(string) error)
 	}
 	for _, arg := range *to {
 		if err := check(arg); err != nil {
-			return d.Errf("contactgate: %v", err)
+			return d.Err(err.Error())
 		}
 	}
 	return nil
@@ -493,7 +493,7 @@ func durationArg(d *caddyfile.Dispenser, to **caddy.Duration) error {
 func parseDuration(d *caddyfile.Dispenser, word, text string) (caddy.Duration, error) {
 	value, err := caddy.ParseDuration(text)
 	if err != nil || value < time.Second {
-		return 0, d.Errf("contactgate: %s %q: write a duration of at least 1s, such as 90s, 24h or 7d", word, text)
+		return 0, d.Errf("%s %q: write a duration of at least 1s, such as 90s, 24h or 7d", word, text)
 	}
 	return caddy.Duration(value), nil
 }

@@ -1,0 +1,272 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	"github.com/contactgate/contactgate/policy"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+const divider = "\n----------\n"
+
+// TestAdapt compares what becomes of the Caddyfiles in testdata/adapt: JSON, or the text of the error.
+func TestAdapt(t *testing.T) {
+	files, err := filepath.Glob("testdata/adapt/*.caddyfiletest")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no goldens: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".caddyfiletest"), func(t *testing.T) {
+			golden, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			input, want, _ := strings.Cut(string(golden), divider)
+			got := adapted(t, input)
+			if *update {
+				if err := os.WriteFile(file, []byte(strings.TrimRight(input, "\n")+"\n"+divider[1:]+got+"\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if strings.TrimSpace(want) != got {
+				t.Errorf("run with -update if this is right; got:\n%s", got)
+			}
+		})
+	}
+}
+
+// adapted is the JSON of a Caddyfile, indented, or the text of the error.
+func adapted(t *testing.T, input string) string {
+	t.Helper()
+	text, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		return err.Error()
+	}
+	for _, w := range warnings {
+		if !strings.Contains(w.Message, "not formatted") {
+			t.Errorf("warning: %s", w)
+		}
+	}
+	var config any
+	if err := json.Unmarshal(text, &config); err != nil {
+		t.Fatal(err)
+	}
+	pretty, err := json.MarshalIndent(config, "", "\t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pretty)
+}
+
+// TestCaddyfileRefuses: every refusal names file and line, the word, and what to write.
+func TestCaddyfileRefuses(t *testing.T) {
+	const global, site = "global", "site"
+	tests := []struct{ where, lines, want string }{
+		// unknown, misplaced, repeated
+		{global, "grase 7d", `Caddyfile:3: contactgate: unknown word "grase"`},
+		{site, "grase 7d", `Caddyfile:3: contactgate: unknown word "grase"`},
+		{global, "grace 7d\ngrace 8d", "Caddyfile:4: contactgate: grace is given twice; keep one"},
+		{site, "realm a\nrealm b", "Caddyfile:4: contactgate: realm is given twice; keep one"},
+		{global, "realm a", "Caddyfile:3: realm belongs to a site; move it into that site's contactgate block"},
+		{global, "exempt_users a", "Caddyfile:3: exempt_users belongs to a site"},
+		{site, "store bolt", "Caddyfile:3: store is shared by all sites; move it into the contactgate block of the global options"},
+		{site, "email outbox", "Caddyfile:3: email is shared by all sites"},
+		{site, "keys abc", "Caddyfile:3: keys is shared by all sites"},
+		{global, "store bolt\nstore bolt", "Caddyfile:4: contactgate: store is given twice"},
+
+		// too few, too many
+		{global, "grace", "Caddyfile:3"},
+		{global, "grace 7d 8d", "Caddyfile:3"},
+		{global, "store", "Caddyfile:3"},
+		{global, "store bolt a b", "Caddyfile:3"},
+		{global, "store bolt {\n\tpath\n}", "Caddyfile:4"},
+		{global, "store bolt a {\n\tpath b\n}", "Caddyfile:4: store bolt: the path is given twice; keep one"},
+		{global, "store bolt {\n\tfolder b\n}", `Caddyfile:4: store bolt: unknown word "folder"`},
+		{global, "keys", "Caddyfile:3"},
+		{global, `keys ""`, "Caddyfile:3: keys: the argument is empty"},
+		{global, "languages", "Caddyfile:3"},
+		{global, "languages en en", `Caddyfile:3: languages names "en" twice`},
+		{global, "support", "Caddyfile:3"},
+		{global, "limits 5", "Caddyfile:3"},
+		{global, "brand", "Caddyfile:3: brand names nothing"},
+		{global, `brand ""`, "Caddyfile:3: brand takes one name"},
+		{global, "brand Example Inc", "Caddyfile:3: brand takes one name, in quotes if it has blanks"},
+		{global, "email smtp x", "Caddyfile:3"},
+		{global, "email smtp {\n\tsubject en\n}", "Caddyfile:4: email smtp subject: write the language and the subject"},
+		{global, "email smtp {\n\tsubject en A\n\tsubject en B\n}", "Caddyfile:5: email smtp: subject en is given twice"},
+		{global, "email smtp {\n\tfrom a@b.example\n\tfrom a@b.example\n}", "Caddyfile:5: email smtp: from is given twice"},
+		{global, "email smtp {\n\thost a\n}", `Caddyfile:4: email smtp: unknown word "host"`},
+		{global, "email outbox a b", "Caddyfile:3: email outbox takes at most a name"},
+		{site, "identity", "Caddyfile:3"},
+		{site, "identity {http.auth.user.id} b", "Caddyfile:3"},
+		{site, "identity {http.auth.user.id} {\n\tmail x\n}", `Caddyfile:4: identity: unknown word "mail"`},
+		{site, "identity {http.auth.user.id} {\n\temail {http.vars.a}\n\temail {http.vars.b}\n}", "Caddyfile:5: identity: email is given twice"},
+		{site, "exempt {\n}", "Caddyfile:4: exempt names no matcher"},
+		{site, "exempt {\n\tpaht /x\n}", "Caddyfile:5: getting matcher module 'paht'"},
+		{site, "exempt_users", "Caddyfile:3"},
+		{site, "exempt_groups a a", `Caddyfile:3: exempt_groups names "a" twice`},
+		{site, "pass_headers", "Caddyfile:3"},
+		{site, "grace 7d {\n\tx\n}", `contactgate: unknown word "{"`},
+
+		// bad values
+		{global, "grace soon", `Caddyfile:3: grace "soon": write a duration of at least 1s`},
+		{global, "grace 0s", `Caddyfile:3: grace "0s": write a duration`},
+		{global, "grace off", `Caddyfile:3: grace "off": write a duration`},
+		{global, "unseen -1h", "Caddyfile:3: unseen"},
+		{global, "ask_every 1ms", "Caddyfile:3: ask_every"},
+		{global, "replacement_hold x", "Caddyfile:3: replacement_hold"},
+		{global, "reconfirm never", `Caddyfile:3: reconfirm "never"`},
+		{global, "mode strict", `Caddyfile:3: mode "strict": use enforce, remind or observe`},
+		{global, "rollout 25", `Caddyfile:3: rollout "25": write a percentage, such as 25%`},
+		{global, "rollout 101%", "Caddyfile:3: rollout 101%: use 0% to 100%"},
+		{global, "rollout 0.001%", "Caddyfile:3: rollout 0.001%: use 0% to 100%, with two decimals at most"},
+		{global, "rollout NaN%", "Caddyfile:3: rollout NaN%"},
+		{global, "support help@example.com", "Caddyfile:3: support"},
+		{global, "support javascript:alert(1)", "Caddyfile:3: support"},
+		{global, "sign_out logout", `Caddyfile:3: sign_out "logout": use a path`},
+		{global, "sign_out //evil.example/x", "Caddyfile:3: sign_out"},
+		{global, "sign_out javascript:x", "Caddyfile:3: sign_out"},
+		{global, "time_zone Mars/Olympus", `Caddyfile:3: time_zone "Mars/Olympus": use an IANA name`},
+		{global, "limits {\n\tcode_tries 6\n}", "Caddyfile:4: limits code_tries 6: use 1 to 5"},
+		{global, "limits {\n\tcode_tries 0\n}", "Caddyfile:4: limits code_tries 0"},
+		{global, "limits {\n\tcode_tries many\n}", `Caddyfile:4: limits code_tries "many": write a whole number`},
+		{global, "limits {\n\tcode_lifetime 25h\n}", "Caddyfile:4: limits code_lifetime 25h0m0s: use 1s to 24h"},
+		{global, "limits {\n\tresend_after 60s 0s\n}", `Caddyfile:4: resend_after "0s"`},
+		{global, "limits {\n\tresend_after\n}", "Caddyfile:4"},
+		{global, "limits {\n\tguesses 5\n}", `Caddyfile:4: limits: unknown word "guesses"`},
+		{global, "limits {\n\tcontacts 5\n\tcontacts 5\n}", "Caddyfile:5: limits: contacts is given twice"},
+		{site, "prefix gate", `Caddyfile:3: prefix "gate": use a plain path`},
+		{site, "prefix /gate/", "Caddyfile:3: prefix"},
+		{site, "prefix /a/../b", "Caddyfile:3: prefix"},
+		{site, "prefix /", "Caddyfile:3: prefix"},
+		{site, "prefix /*", "Caddyfile:3: prefix"},
+		{site, "origin app.example.com", "Caddyfile:3: origin"},
+		{site, "origin https://app.example.com/", "Caddyfile:3: origin"},
+		{site, "origin https://App.example.com", "Caddyfile:3: origin"},
+		{site, "origin https://app.example.com:443", "Caddyfile:3: origin"},
+		{site, "origin https://me@app.example.com", "Caddyfile:3: origin"},
+		{site, "user_case lower", `Caddyfile:3: user_case "lower": use keep or fold`},
+		{site, "pass_headers name", `Caddyfile:3: pass_headers "name": use email, phone or both`},
+		{global, "store mysql", "Caddyfile:3: store mysql: there is no module contactgate.stores.mysql in this build"},
+		{site, "identity ldap", "Caddyfile:3: identity ldap: there is no module contactgate.identities.ldap in this build"},
+
+		// not yet
+		{global, "store redis redis://10.0.0.5:6379/0", "Caddyfile:3: store redis is not in this version yet; remove the line"},
+		{global, "email twilio", "Caddyfile:3: email twilio is not in this version yet"},
+		{site, "identity jwt", "Caddyfile:3: identity jwt is not in this version yet"},
+		{site, "identity whoami http://127.0.0.1:3000/user", "Caddyfile:3: identity whoami is not in this version yet"},
+	}
+	for _, word := range []string{"sms twilio", "voice twilio", "channels JP sms voice", "lossy_domains docomo.ne.jp", "device_code off", "trust 365d unused 60d most 20",
+		"proof last4", "remind_authenticator 30d", "webhook https://x.example y", "app_api unix//x y", "dkim_selector x", "admin_anywhere"} {
+		name, _, _ := strings.Cut(word, " ")
+		tests = append(tests, struct{ where, lines, want string }{global, word, "Caddyfile:3: " + name + " is not in this version yet; remove the line"})
+		tests = append(tests, struct{ where, lines, want string }{site, word, "Caddyfile:3: " + name + " is not in this version yet; remove the line"})
+	}
+	for _, tt := range tests {
+		t.Run(tt.where+" "+tt.lines, func(t *testing.T) {
+			head, foot := "{\n\tcontactgate {\n", "\n\t}\n}\n:80\n"
+			if tt.where == site {
+				head, foot = ":80 {\n\tcontactgate {\n", "\n\t}\n}\n"
+			}
+			got := adapted(t, head+tt.lines+foot)
+			line, text, _ := strings.Cut(tt.want, ": ")
+			if strings.HasPrefix(got, "{") || !strings.Contains(got, text) || !strings.Contains(got, line) {
+				t.Errorf("got %.300s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestGlobalOptionOnlyOnce(t *testing.T) {
+	got := adapted(t, "{\n\tcontactgate {\n\t\tgrace 1d\n\t}\n\tcontactgate {\n\t\tgrace 2d\n\t}\n}\n")
+	if !strings.Contains(got, "the global option is given twice; keep one, at Caddyfile:5") {
+		t.Error(got)
+	}
+}
+
+// TestLimitsMirrorPolicy: every figure of policy.Limits has a word, and the word reaches the figure.
+func TestLimitsMirrorPolicy(t *testing.T) {
+	block := `limits {
+		code_lifetime 11m
+		code_tries 4
+		wrong_per_day 1
+		wrong_in_a_row 2
+		proof_tries 3
+		proof_tries_total 4
+		resend_after 61s 3m
+		sends_per_hour 6
+		sends_per_day 7
+		sends_per_address 8
+		sends_per_ip 9
+		typed_sends_per_ip 10
+		voice_per_day 11
+		country_budget 12
+		total_budget 13
+		contacts 14
+		contacts_per_day 15
+		authenticator_tries 16
+		last4_tries 17
+		last4_tries_total 18
+	}`
+	var limits Limits
+	d := caddyfile.NewTestDispenser(block)
+	d.Next()
+	if err := limits.UnmarshalCaddyfile(d); err != nil {
+		t.Fatal(err)
+	}
+	var got policy.Limits
+	limits.apply(&got)
+	want := policy.Limits{
+		CodeLifetime: 11 * minute, CodeTries: 4, WrongPerDay: 1, WrongInARow: 2, ProofTries: 3, ProofTriesTotal: 4,
+		ResendAfter: []duration{61 * second, 3 * minute}, SendsPerHour: 6, SendsPerDay: 7, SendsPerAddress: 8, SendsPerIP: 9,
+		TypedSendsPerIP: 10, VoicePerDay: 11, CountryBudget: 12, TotalBudget: 13, Contacts: 14, ContactsPerDay: 15,
+		AuthenticatorTries: 16, Last4Tries: 17, Last4TriesTotal: 18,
+	}
+	if !sameJSON(t, got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+	if missing := zeroFields(got); len(missing) > 0 {
+		t.Errorf("policy.Limits has figures without a word: %v", missing)
+	}
+}
+
+// TestSiteOverridesSingleWords: what a site does not say stays as it is for all.
+func TestSiteOverridesSingleWords(t *testing.T) {
+	day := func(n int) *caddy.Duration { d := caddy.Duration(n) * caddy.Duration(24*hour); return &d }
+	n := 3
+	base := &Settings{Grace: day(1), Unseen: day(2), Brand: &Brand{Name: "All", Accent: "#123456"}, Limits: &Limits{CodeTries: &n}, Languages: []string{"ja"}}
+	m := 9
+	got := (&Settings{Grace: day(5), Brand: &Brand{Name: "One"}, Limits: &Limits{Contacts: &m}}).over(base)
+	want := &Settings{Grace: day(5), Unseen: day(2), Brand: &Brand{Name: "One", Accent: "#123456"}, Limits: &Limits{CodeTries: &n, Contacts: &m}, Languages: []string{"ja"}}
+	if !sameJSON(t, got, want) {
+		t.Errorf("got %+v", got)
+	}
+	rules, err := got.rules()
+	if err != nil || rules.Grace != 5*24*hour || rules.Limits.CodeTries != 3 || rules.Limits.Contacts != 9 || rules.AskEvery != policy.Defaults().AskEvery {
+		t.Errorf("rules %+v, %v", rules, err)
+	}
+}
+
+// TestAllErrorsAtOnce: an operator who made three mistakes reads of three.
+func TestAllErrorsAtOnce(t *testing.T) {
+	zero, ten := new(caddy.Duration), 10
+	s := &Settings{Grace: zero, Mode: "loose", Limits: &Limits{CodeTries: &ten}}
+	_, err := s.rules()
+	for _, want := range []string{"grace 0s", `mode "loose"`, "limits code_tries 10"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in: %v", want, err)
+		}
+	}
+}
