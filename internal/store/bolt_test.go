@@ -268,14 +268,7 @@ func viewFile(t *testing.T, path string, fn func(*bbolt.Tx)) {
 func TestZeroedPageIsRefused(t *testing.T) {
 	path, content, records := filled(t)
 	page := os.Getpagesize()
-	var free []bool
-	viewFile(t, path, func(tx *bbolt.Tx) {
-		for id := range highPages(tx, page) {
-			info, err := tx.Page(id)
-			free = append(free, err == nil && info.Type == "free")
-		}
-	})
-	content = mustRead(t, path) // viewFile may have written
+	free := freePages(t, path)
 	for id := range free {
 		broken := bytes.Clone(content)
 		clear(broken[id*page : (id+1)*page])
@@ -285,15 +278,16 @@ func TestZeroedPageIsRefused(t *testing.T) {
 	}
 }
 
-func highPages(tx *bbolt.Tx, page int) int { return int(tx.Size()) / page }
-
-func mustRead(t *testing.T, path string) []byte {
+// freePages tells of every page in the file whether nothing uses it.
+func freePages(t *testing.T, path string) (free []bool) {
 	t.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return content
+	viewFile(t, path, func(tx *bbolt.Tx) {
+		for id := range int(tx.Size()) / os.Getpagesize() {
+			info, err := tx.Page(id)
+			free = append(free, err == nil && info.Type == "free")
+		}
+	})
+	return free
 }
 
 func TestBrokenMetaPageIsRefused(t *testing.T) {
@@ -322,7 +316,6 @@ func TestFlippedBitsAreRefused(t *testing.T) {
 	path, content, records := filled(t)
 	page := os.Getpagesize()
 	high := highWater(t, path)
-	content = mustRead(t, path)
 	refused := 0
 	const tries = 400
 	for i := range tries {
@@ -344,11 +337,12 @@ func TestFlippedBitsAreRefused(t *testing.T) {
 // TestSwappedRecordsAreRefused: each is whole, but a search would not find them.
 func TestSwappedRecordsAreRefused(t *testing.T) {
 	path, content, records := filled(t)
-	n := binary.NativeEndian
-	for at, page := 0, os.Getpagesize(); at < highWater(t, path); at += page {
-		first, second := content[at+16:at+32], content[at+32:at+48]
-		if n.Uint16(content[at+8:]) != 2 || n.Uint16(content[at+10:]) < 2 ||
-			!bytes.HasPrefix(content[at+16+int(n.Uint32(first[4:])):], []byte("account/")) {
+	n, size := binary.NativeEndian, os.Getpagesize()
+	for id, free := range freePages(t, path) {
+		page := content[id*size:]
+		first, second := page[16:32], page[32:48] // elements of a leaf: flags, offset, lengths of key and value
+		if free || n.Uint16(page[8:]) != 2 || n.Uint16(page[10:]) < 2 ||
+			!bytes.HasPrefix(page[16+n.Uint32(first[4:]):], []byte("account/")) {
 			continue // no page of records
 		}
 		a, b := bytes.Clone(first), bytes.Clone(second)

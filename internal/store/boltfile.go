@@ -472,29 +472,39 @@ func (f *boltFile) sweep(ctx context.Context) error {
 }
 
 func removeExpired(tx *bbolt.Tx, until time.Time) (int, error) {
-	var keys []string
-	c := tx.Bucket(expiryBucket).Cursor()
-	for k, _ := c.First(); k != nil && len(keys) < sweepLimit; k, _ = c.Next() {
-		at, key, ok := splitIndexKey(k)
-		if !ok {
-			return 0, errIndex
-		}
-		if at.After(until) {
-			break
-		}
-		keys = append(keys, key)
+	keys, err := expiredBy(tx, until)
+	if err != nil {
+		return 0, err
 	}
 	if len(keys) == 0 {
 		return 0, errNoChange
 	}
 	for _, key := range keys {
 		stored, err := decode(key, tx.Bucket(recordsBucket).Get([]byte(key)))
-		if err == nil {
-			err = put(tx, key, stored, Record{})
-		}
 		if err != nil {
+			return 0, err
+		}
+		if visible(stored, until).Value != nil || stored.Value == nil {
+			return 0, errIndex // nothing would be removed, and sweep would come back for ever
+		}
+		if err := put(tx, key, stored, Record{}); err != nil {
 			return 0, err
 		}
 	}
 	return len(keys), nil
+}
+
+func expiredBy(tx *bbolt.Tx, until time.Time) (keys []string, err error) {
+	c := tx.Bucket(expiryBucket).Cursor()
+	for k, _ := c.First(); k != nil && len(keys) < sweepLimit; k, _ = c.Next() {
+		at, key, ok := splitIndexKey(k)
+		if !ok {
+			return nil, errIndex
+		}
+		if at.After(until) {
+			break
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
 }

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -99,6 +101,19 @@ func TestClockSetBackFindsTheRecord(t *testing.T) {
 	}
 }
 
+func TestExpiredRecordsDoNotStandInTheWayOfTheDue(t *testing.T) {
+	b, _, ahead := openForTest(t)
+	for i := range 20 {
+		putForTest(t, b, fmt.Sprint(i), Record{Value: []byte("v"), Due: testStart, Expires: testStart.Add(time.Minute)})
+	}
+	putForTest(t, b, "waits", Record{Value: []byte("v"), Due: testStart.Add(time.Second)})
+	ahead.Store(int64(time.Minute))
+	keys, err := b.Due(context.Background(), testStart.Add(time.Minute), 10)
+	if err != nil || len(keys) != 1 || keys[0] != "waits" {
+		t.Errorf("due are %q (%v)", keys, err)
+	}
+}
+
 func TestIndexesStayInStep(t *testing.T) {
 	b, f, _ := openForTest(t)
 	full := Record{Value: []byte("v"), Due: testStart, Expires: testStart.Add(time.Minute)}
@@ -109,6 +124,88 @@ func TestIndexesStayInStep(t *testing.T) {
 	}
 	if r, d, e := inFile(t, f); r != 1 || d != 1 || e != 1 {
 		t.Errorf("%d records, %d due, %d to expire", r, d, e)
+	}
+	full.Expires = testStart // has come already
+	putForTest(t, b, "k", full)
+	if r, d, e := inFile(t, f); r != 0 || d != 0 || e != 0 {
+		t.Errorf("an expired record left %d, %d due, %d to expire", r, d, e)
+	}
+}
+
+func TestIndexWithoutRecordIsDamage(t *testing.T) {
+	for _, bucket := range [][]byte{dueBucket, expiryBucket} {
+		_, f, _ := openForTest(t)
+		if err := f.db.Update(func(tx *bbolt.Tx) error {
+			return tx.Bucket(bucket).Put(indexKey(testStart.Add(-2*sweepLag), "nobody"), []byte{1})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.db.View(checkContent); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: %v", bucket, err)
+		}
+		if err := f.sweep(context.Background()); string(bucket) == "expires" && !errors.Is(err, ErrDamaged) {
+			t.Errorf("the janitor: %v", err)
+		}
+	}
+}
+
+// TestWrongListOfFreePagesIsDamage: a page that is free and in use at once would be written over.
+func TestWrongListOfFreePagesIsDamage(t *testing.T) {
+	b, _, _ := openForTest(t)
+	for i := range 20 {
+		putForTest(t, b, "k", Record{Value: []byte(strings.Repeat("v", i*1000))})
+	}
+	content, err := os.ReadFile(b.config.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := int64(len(content))
+	if err := checkPages(bytes.NewReader(content), size, true); err != nil {
+		t.Fatal(err)
+	}
+	m, err := newestMeta(bytes.NewReader(content), size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, change := range map[string]func(list page){
+		"neither used nor free": func(list page) { native.PutUint16(list[10:], uint16(list.count()-1)) },
+		"cannot be free":        func(list page) { copy(list[pageHeader:], list[pageHeader+8:pageHeader+16]) },
+		"is used twice":         func(list page) { native.PutUint64(list[pageHeader:], m.root) },
+	} {
+		broken := bytes.Clone(content)
+		change(page(broken[int64(m.freelist)*m.pageSize:]))
+		err := checkPages(bytes.NewReader(broken), size, true)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q: %v", want, err)
+		}
+	}
+}
+
+// TestFileThatVanishesIsNotMadeAnew: bbolt would make an empty one, between our look and its own.
+func TestFileThatVanishesIsNotMadeAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	if _, err := bbolt.Open(path, 0o600, boltOptions(claim)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it is there: %v", err)
+	}
+}
+
+func TestFailedOpenIsNotTriedByEveryCall(t *testing.T) {
+	locked := errors.New("locked")
+	for _, c := range []struct {
+		failure failure
+		recent  bool
+	}{
+		{failure{}, false},
+		{failure{err: locked, at: time.Now()}, true},
+		{failure{err: locked, at: time.Now().Add(-retryAfter)}, false},
+		{failure{err: ErrDamaged, at: time.Now()}, false}, // stands looks at the file
+	} {
+		if c.failure.recent() != c.recent {
+			t.Errorf("%+v: %v", c.failure, !c.recent)
+		}
 	}
 }
 
