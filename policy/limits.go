@@ -20,7 +20,7 @@ type Limits struct {
 	SendsPerAddress    int // per hour to a typed address, over all accounts
 	SendsPerIP         int // per hour for a client IP (/64 for IPv6)
 	TypedSendsPerIP    int // the same, to typed addresses
-	TotalBudget        int // sends in all per UTC day; 0: no budget
+	TotalBudget        int // sends in all per UTC day
 	Contacts           int // per account
 	ContactsPerDay     int // new ones
 	VoicePerDay        int
@@ -101,6 +101,9 @@ type Tally []time.Time
 
 // Wait is how long until one more is within most per window; zero: now.
 func (t Tally) Wait(most int, window time.Duration, now time.Time) time.Duration {
+	if most < 1 {
+		return window // a limit that nobody set allows nothing
+	}
 	in := 0
 	for i := len(t) - 1; i >= 0; i-- {
 		// A moment after now was written by a clock that has since stepped back: it counts.
@@ -156,12 +159,21 @@ type Budget struct {
 // Take spends one. The wait is how long until there is a new budget; zero means that it was spent.
 func (b Budget) Take(most int, now time.Time) (Budget, time.Duration) {
 	today := now.UTC().Format(time.DateOnly)
-	if b.Day != today {
+	// A day that is still to come was begun by a clock that is ahead. It goes on, or two clocks on both sides of
+	// midnight would give each other a new budget at every send.
+	if b.Day < today {
 		b = Budget{Day: today}
 	}
 	if b.Spent >= most {
-		return b, now.UTC().Truncate(day).Add(day).Sub(now)
+		return b, b.ends(now).Sub(now)
 	}
 	b.Spent++
 	return b, 0
+}
+
+func (b Budget) ends(now time.Time) time.Time {
+	if begun, err := time.Parse(time.DateOnly, b.Day); err == nil {
+		return begun.Add(day)
+	}
+	return now.UTC().Truncate(day).Add(day)
 }

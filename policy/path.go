@@ -2,6 +2,7 @@ package policy
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -16,7 +17,7 @@ func CanonicalPath(raw string) bool {
 	if raw != "/" && hasOddSegment(raw) {
 		return false
 	}
-	var decoded []byte
+	encoded := false
 	for i := 0; i < len(raw); i++ {
 		c := raw[i]
 		if c == '%' {
@@ -27,17 +28,19 @@ func CanonicalPath(raw string) bool {
 			if pathByte(c) || c < 0x20 || c == 0x7f || strings.IndexByte(`/\.;%?#`, c) >= 0 {
 				return false
 			}
-			decoded = append(decoded, c)
+			encoded = true
 			i += 2
 			continue
 		}
 		if !pathByte(c) && c != '/' {
 			return false
 		}
-		decoded = append(decoded, c)
 	}
-	return utf8.Valid(decoded)
+	return !encoded || isText(decodeOnce(raw))
 }
+
+// isText is for what was encoded: there are control characters beyond ASCII, too.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) }
 
 // hasOddSegment finds empty and dot segments. A slash at the end is fine.
 func hasOddSegment(raw string) bool {

@@ -110,7 +110,7 @@ func (r *Rules) Validate() error {
 		errs = append(errs, fmt.Errorf("reconfirm %s: use at least 1s, or off", r.Reconfirm))
 	}
 	for _, d := range r.ExemptDomains {
-		if strings.ContainsAny(d, "@/ ") || strings.Contains(strings.TrimPrefix(d, "*."), "*") {
+		if name := strings.TrimPrefix(d, "*."); name == "" || strings.ContainsAny(name, "@/ *") {
 			errs = append(errs, fmt.Errorf("exempt_domains %q: use a domain (example.edu) or all below one (*.example.edu)", d))
 		}
 	}
