@@ -89,7 +89,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	g.app = app.(*App)
+	g.app, g.hosts = app.(*App), hostsAbove(ctx)
 	settings := g.Settings.over(g.app.Settings)
 	if err := errors.Join(
 		g.readSite(settings),
@@ -97,7 +97,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 		g.loadIdentity(ctx),
 		g.loadExemptions(ctx),
 		g.checkSender(),
-		g.takeStand(ctx),
+		g.app.survey(ctx),
 	); err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (g *Gate) readSite(s *Settings) error {
 		g.realm = defaultRealm
 	}
 	g.prefix, g.origin = g.prefixOrDefault(), g.Origin
-	g.signOut, g.support = s.SignOut, s.Support
+	g.signOut, g.signOutPath, g.support = s.SignOut, g.pathOf(s.SignOut), s.Support
 	g.fold = g.UserCase == "fold"
 	g.passEmail, g.passPhone = slices.Contains(g.PassHeaders, "email"), slices.Contains(g.PassHeaders, "phone")
 	errs := []error{s.check(), checkRealm(g.realm), checkPrefix(g.prefix), checkOrigin(g.Origin), checkUserCase(g.UserCase)}
@@ -173,13 +173,6 @@ func (g *Gate) checkSender() error {
 		return nil
 	}
 	return errors.New("email: there is no sender, so that nobody could confirm an address; add \"email smtp { … }\" to the contactgate block of the global options, or set \"mode observe\"")
-}
-
-// takeStand learns which hosts the gate serves, and has the whole configuration judged, once.
-func (g *Gate) takeStand(ctx caddy.Context) error {
-	g.hosts = hostsAbove(ctx)
-	g.signOutPath = g.pathOf(g.signOut)
-	return g.app.survey(ctx)
 }
 
 // pathOf is the path of an address when it is one of this site.

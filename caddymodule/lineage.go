@@ -189,21 +189,38 @@ func (s *surveyor) list(routes caddyhttp.RouteList, at position, before chain, a
 	s.lists++
 	list := s.lists
 	after := before.copy()
-	groups := map[string]chain{}
-	earlier := map[string][]caddyhttp.Route{}
+	groups := map[string]*group{}
 	for _, r := range routes {
 		entry, here := after, at.within(r)
-		if r.Group != "" { // of a group only one route runs
-			if _, seen := groups[r.Group]; !seen {
-				groups[r.Group] = after.copy()
-			}
-			entry, here.taken = groups[r.Group], append(slices.Clip(here.taken), earlier[r.Group]...)
-			earlier[r.Group] = append(earlier[r.Group], r)
+		g := groups[r.Group]
+		if r.Group == "" || g == nil {
+			g = &group{entry: after.copy()}
+			groups[r.Group] = g
+		}
+		if r.Group != "" {
+			entry, here.taken = g.entry, append(slices.Clip(here.taken), g.earlier...)
 		}
 		inner := s.handlers(r, list, here, entry.copy(), answering)
 		after = after.behind(r, inner)
+		if g.closes(r, inner) {
+			after.answer(inner.answered)
+		}
 	}
 	return after
+}
+
+// group is routes of which only one runs.
+type group struct {
+	entry   chain // what has happened before the first of them
+	earlier []caddyhttp.Route
+	goesOn  bool // one of them lets requests through
+}
+
+// closes tells that no request comes by the group any more: a route without a matcher takes the rest, and all answer.
+func (g *group) closes(r caddyhttp.Route, inner chain) bool {
+	g.earlier = append(g.earlier, r)
+	g.goesOn = g.goesOn || inner.answered == ""
+	return r.Group != "" && len(matchersOf(r)) == 0 && !g.goesOn
 }
 
 // behind is what has happened behind a route.
@@ -256,8 +273,8 @@ func leavesOut(sets [][]any) ([]string, bool) {
 func (s *surveyor) handlers(r caddyhttp.Route, list int, at position, c chain, answering bool) chain {
 	for _, h := range handlersOf(r) {
 		switch h := h.(type) {
-		case foundGate:
-			s.gates = append(s.gates, stand{config: h.Gate, raw: h.raw, list: list, server: s.server, name: s.name, position: at, chain: c.copy()})
+		case *foundGate:
+			s.gates = append(s.gates, stand{config: &h.Gate, raw: h.raw, list: list, server: s.server, name: s.name, position: at, chain: c.copy()})
 		case *caddyhttp.Subroute:
 			c = s.list(h.Routes, at, c, answering)
 			s.list(errorRoutes(h.Errors), at, chain{}, answering)
@@ -558,7 +575,7 @@ func isEverybody(cidr string) bool {
 
 // foundGate is a gate that is not provisioned yet.
 type foundGate struct {
-	*Gate
+	Gate
 	raw string
 }
 
@@ -579,17 +596,20 @@ func handlersOf(r caddyhttp.Route) []any {
 		if json.Unmarshal(raw, &named) != nil {
 			continue
 		}
-		if h := blankHandler(named.Handler, raw); h != nil && json.Unmarshal(raw, h) == nil {
+		if h := blankHandler(named.Handler); h != nil && json.Unmarshal(raw, h) == nil {
+			if g, ok := h.(*foundGate); ok {
+				g.raw = string(raw)
+			}
 			found = append(found, h)
 		}
 	}
 	return found
 }
 
-func blankHandler(name string, raw json.RawMessage) any {
+func blankHandler(name string) any {
 	switch name {
 	case "contactgate":
-		return foundGate{new(Gate), string(raw)}
+		return new(foundGate)
 	case "subroute":
 		return new(caddyhttp.Subroute)
 	case "invoke":
