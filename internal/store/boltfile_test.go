@@ -209,6 +209,40 @@ func TestFailedOpenIsNotTriedByEveryCall(t *testing.T) {
 	}
 }
 
+func TestUpdatesThatWaitShareACommit(t *testing.T) {
+	b, f, _ := openForTest(t)
+	before := lastTx(t, f)
+	running, goOn := make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		_ = b.Update(context.Background(), "slow", func(Record) (Record, error) {
+			close(running)
+			<-goOn
+			return Record{}, ErrKeep
+		})
+	})
+	<-running
+	for i := range 100 {
+		all.Go(func() { putForTest(t, b, fmt.Sprint(i), Record{Value: []byte("v")}) })
+	}
+	for len(f.queue) < 100 {
+		time.Sleep(time.Millisecond)
+	}
+	close(goOn)
+	all.Wait()
+	if n := lastTx(t, f) - before; n != 1 {
+		t.Errorf("100 updates took %d commits", n)
+	}
+}
+
+func lastTx(t *testing.T, f *boltFile) (id int) {
+	t.Helper()
+	if err := f.db.View(func(tx *bbolt.Tx) error { id = tx.ID(); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
 // TestFailedCommitFailsItsWholeGroup: who saw what another of the group wrote must not answer from it when it
 // never reached the disk.
 func TestFailedCommitFailsItsWholeGroup(t *testing.T) {

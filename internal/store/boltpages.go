@@ -92,7 +92,9 @@ func newestMeta(file io.ReaderAt, fileSize int64) (meta, error) {
 
 func readMeta(file io.ReaderAt, at int64) (meta, error) {
 	var raw [pageHeader + metaSize]byte
-	if _, err := file.ReadAt(raw[:], at); err != nil {
+	if _, err := file.ReadAt(raw[:], at); errors.Is(err, io.EOF) {
+		return meta{}, errors.New("the file ends before it")
+	} else if err != nil {
 		return meta{}, err
 	}
 	b := raw[pageHeader:]
