@@ -3,10 +3,10 @@ package identity
 
 import (
 	"errors"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -29,14 +29,31 @@ func Canonical(raw string, fold bool) (string, error) {
 		}
 		raw = norm.NFC.String(raw)
 		if fold {
-			// Folding can undo the composition (U+0390).
-			raw = norm.NFC.String(cases.Fold().String(raw))
+			raw = norm.NFC.String(strings.Map(folded, raw))
 		}
 	}
 	if len(raw) > longest || !shows(raw) {
 		return "", ErrNoCanonicalForm
 	}
 	return raw, nil
+}
+
+// folded gives all cases of a letter one form: the first small one. It folds letter by letter, so that nobody's ID
+// becomes longer, and "ß" is not "ss". (x/text's Fold swaps the two cases of Cherokee.)
+func folded(r rune) rune {
+	best := rune(-1)
+	for c := unicode.SimpleFold(r); ; c = unicode.SimpleFold(c) {
+		if unicode.Is(unicode.Ll, c) && (best < 0 || c < best) {
+			best = c
+		}
+		if c == r {
+			break
+		}
+	}
+	if best < 0 {
+		return r
+	}
+	return best
 }
 
 // plain tells that normalising and folding would change nothing.
