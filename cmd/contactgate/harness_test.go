@@ -324,7 +324,7 @@ func sharedSites(r *rig) []site {
 	return []site{
 		{Host: "app.example hooks.example", Gate: allExemptions + "\npass_headers email"},
 		{Host: "late.example", Gate: "grace 1s\nunseen 1s\nask_every 1s\n" + allExemptions},
-		{Host: "remind.example", Gate: "grace 1s\nunseen 1s\nmode remind"},
+		{Host: "remind.example", Gate: "grace 1s\nunseen 1s\nask_every 1s\nmode remind"},
 		{Host: "observe.example", Gate: "grace 1s\nunseen 1s\nmode observe"},
 		{Host: "watch.example", Gate: "mode observe"},
 		{Host: "out.example", Gate: "grace 1s\nunseen 1s\nrollout 0%"},
@@ -334,7 +334,7 @@ func sharedSites(r *rig) []site {
 		{Host: "lapse.example", Gate: "realm lapse\ngrace 2s\nunseen 2s\nask_every 1s\nreconfirm 2s"},
 		{Host: "hold.example", Gate: "realm hold\ngrace 1s\nunseen 1s\nreplacement_hold 5s\nreconfirm 1s"},
 		{Host: "basic.example", Gate: "realm basic\ngrace 1s\nunseen 1s", Before: basic, Identity: "identity {http.auth.user.id}"},
-		{Host: "deny.example", Gate: "grace 1s\nunseen 1s", App: "respond \"{http.contactgate.status} {http.contactgate.user} {http.contactgate.deadline} {http.contactgate.decision} {http.contactgate.reason}\""},
+		{Host: "deny.example", Gate: "grace 1s\nunseen 1s", App: "route {\nheader X-App respond\nrespond \"{http.contactgate.status} {http.contactgate.user} {http.contactgate.deadline} {http.contactgate.decision} {http.contactgate.reason}\"\n}"},
 		{Host: "http://localhost:" + r.proxied, TLS: "-", Gate: "realm proxied\ngrace 1s\nunseen 1s\npass_headers email", Before: "# a trusted proxy signs people in", Identity: byTrustedProxy},
 		{Host: "http://localhost:" + r.exposed, TLS: "-", Gate: "realm exposed\ngrace 1s\nunseen 1s", Before: "# nobody may sign people in", Identity: byTrustedProxy},
 		{Host: "http://localhost:" + r.loopback, TLS: "-", Gate: "realm loopback\ngrace 1s\nunseen 1s"},

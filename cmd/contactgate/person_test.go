@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -514,3 +516,38 @@ func (p *person) wantUnseen(what string) {
 func tick() <-chan time.Time { return time.After(50 * time.Millisecond) }
 
 var _ = fmt.Sprint
+
+// continueLink is where the page of step 5 leads.
+func continueLink(page *answer) string {
+	doc, err := html.Parse(strings.NewReader(page.Body))
+	if err != nil {
+		return ""
+	}
+	for n := range doc.Descendants() {
+		if n.Type == html.ElementNode && n.Data == "a" && attr(n, "class") == "button" {
+			return attr(n, "href")
+		}
+	}
+	return ""
+}
+
+// sealed: a file is for its owner alone, and none of these can be read in it.
+func sealed(t *testing.T, file string, secrets ...string) {
+	t.Helper()
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("%s has mode %s", file, info.Mode())
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range secrets {
+		if bytes.Contains(bytes.ToLower(raw), []byte(strings.ToLower(s))) {
+			t.Errorf("%s holds %q", file, s)
+		}
+	}
+}
