@@ -121,7 +121,7 @@ func (a *Account) Attempt(session []byte, matches func() bool, l Limits, now tim
 	switch {
 	case target == nil:
 		return Result{Outcome: NoCode}
-	case sameSecret(string(c.Session), string(session)) == 0:
+	case !c.askedBy(session):
 		return Result{Outcome: Elsewhere}
 	case !c.Done.IsZero():
 		// The double click. Guessing is over, so comparing gives nothing away.
@@ -153,6 +153,13 @@ func (a *Account) Attempt(session []byte, matches func() bool, l Limits, now tim
 	return Result{Outcome: Accepted}
 }
 
+// askedBy tells whether it is the browser session that asked, or the one that it went on as after the right code: the
+// other tab of a double click has the new cookie already. No session is nobody's.
+func (c *Challenge) askedBy(session []byte) bool {
+	return len(session) > 0 && (sameSecret(string(c.Session), string(session)) == 1 ||
+		!c.Done.IsZero() && sameSecret(string(c.After), string(session)) == 1)
+}
+
 func (a *Account) inARow(c *Challenge, target *Contact) *int {
 	if c.Adding != nil {
 		return &a.AddWrongInARow
@@ -166,6 +173,9 @@ func (a *Account) Confirm(next []byte, hold time.Duration, now time.Time) (confi
 	c := a.Challenge
 	c.After = slices.Clone(next)
 	target := c.Target(a)
+	if known := c.namedMeanwhile(a); known != nil {
+		target, c.Contact, c.Adding = known, known.ID, nil
+	}
 	if c.Adding != nil {
 		a.Contacts = append(a.Contacts, *c.Adding)
 		target = &a.Contacts[len(a.Contacts)-1]
@@ -189,6 +199,15 @@ func (a *Account) Confirm(next []byte, hold time.Duration, now time.Time) (confi
 		a.Fresh = Fresh{Session: slices.Clone(next), At: now}
 	}
 	return *target, tell
+}
+
+// namedMeanwhile is the contact on file that has the address which was being added: the sign-in named it while the code
+// was on its way. It is not added a second time.
+func (c *Challenge) namedMeanwhile(a *Account) *Contact {
+	if c.Adding == nil {
+		return nil
+	}
+	return a.Find(c.Adding.Kind, c.Adding.Address)
 }
 
 // noticeLife is how long a notice to an old contact is tried, and how long a hold lasts when none could be handed over.

@@ -256,7 +256,7 @@ func (r *Rules) Lapsed(f Facts, now time.Time) bool {
 // than the one it followed has lapsed. "Later" keeps it to once per confirmation, whichever contacts go or come.
 func (r *Rules) grace(f Facts, now time.Time) Grace {
 	if c := f.confirmed(now); c.After(f.Grace.After) && r.Lapsed(f, now) {
-		return Grace{After: c}
+		return Grace{After: c, Until: f.Grace.Until}
 	}
 	return f.Grace
 }

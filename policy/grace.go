@@ -15,8 +15,9 @@ type Grace struct {
 	Until time.Time `cbor:"4,keyasint,omitzero"`
 }
 
-// Deadline is when grace ends under these rules; zero while no clock has started. Being shown the page can only
-// bring it nearer than the unseen clock had it.
+// Deadline is when grace ends under these rules; zero while no clock has started, whatever an operator gave: a favour
+// must not lock out somebody who was never shown a page. Being shown the page can only bring it nearer than the
+// unseen clock had it.
 func (g Grace) Deadline(r *Rules) time.Time {
 	start := g.Shown
 	if !g.Seen.IsZero() {
@@ -25,7 +26,7 @@ func (g Grace) Deadline(r *Rules) time.Time {
 		}
 	}
 	if start.IsZero() {
-		return g.Until
+		return time.Time{}
 	}
 	if end := start.Add(r.Grace); end.After(g.Until) {
 		return end
@@ -64,6 +65,6 @@ func (a *Account) Owe(now time.Time) bool {
 	if c := a.Facts(now).confirmed(now); c.After(after) {
 		after = c
 	}
-	a.Grace, a.Owed = Grace{After: after}, now
+	a.Grace, a.Owed = Grace{After: after, Until: a.Grace.Until}, now
 	return true
 }

@@ -117,14 +117,17 @@ func (r *Rules) Validate() error {
 	return errors.Join(append(errs, r.Limits.Validate())...)
 }
 
-// exemptDomain compares without case; "*.edu.example" covers every domain below edu.example, not itself.
+// exemptDomain compares without the case of ASCII letters; "*.edu.example" covers every domain below edu.example, not
+// itself. Unicode's folding would take a Kelvin sign for a K, which is another domain.
 func (r *Rules) exemptDomain(domain string) bool {
+	domain = foldASCII(domain)
 	for _, d := range r.ExemptDomains {
+		d = foldASCII(d)
 		if below, ok := strings.CutPrefix(d, "*"); ok {
-			if len(domain) > len(below) && strings.EqualFold(domain[len(domain)-len(below):], below) {
+			if len(domain) > len(below) && strings.HasSuffix(domain, below) {
 				return true
 			}
-		} else if strings.EqualFold(d, domain) {
+		} else if d == domain {
 			return domain != ""
 		}
 	}

@@ -54,12 +54,8 @@ type Send struct {
 	Tries  int `cbor:"15,keyasint,omitzero"`
 }
 
-const (
-	// mostHanded keeps promise P6: after a crash or a lost answer at most once more.
-	mostHanded = 2
-	// lease is how long a worker may have a message in hand; every sender's own timeout is well below.
-	lease = 30 * time.Second
-)
+// mostHanded keeps promise P6: after a crash or a lost answer at most once more.
+const mostHanded = 2
 
 // due is when a worker should next look at the message.
 func (s *Send) due() time.Time {
@@ -80,10 +76,11 @@ func (a *Account) Due() time.Time {
 	return first
 }
 
-// Take gives a worker the messages that it may hand over now, and marks them as possibly handed over before it
-// does so: if the worker dies, that is what must be believed. Those that have ended, or were tried as often as
-// they may be, go unsent and are returned as dropped.
-func (a *Account) Take(now time.Time) (taken, dropped []Send) {
+// Take gives a worker one message that it may hand over now, for as long as its lease, and marks it as possibly
+// handed over before it does so: if the worker dies, that is what must be believed. It is one only, since the lease
+// of a second one would run out while the first is slow. Those that have ended, or were tried as often as they may
+// be, go unsent and are returned as dropped.
+func (a *Account) Take(lease time.Duration, now time.Time) (taken *Send, dropped []Send) {
 	kept := a.Outbox[:0:0]
 	for _, s := range a.Outbox {
 		switch {
@@ -91,11 +88,12 @@ func (a *Account) Take(now time.Time) (taken, dropped []Send) {
 			dropped = append(dropped, s)
 			a.settled(s, SendFailed)
 			continue
-		case !now.Before(s.due()):
+		case taken == nil && !now.Before(s.due()):
 			s.Taken = now.Add(lease)
 			s.Handed++
 			s.Tries++
-			taken = append(taken, s)
+			inHand := s
+			taken = &inHand
 		}
 		kept = append(kept, s)
 	}
@@ -118,11 +116,12 @@ const (
 	NotReached
 )
 
-// Settle writes down how an attempt at a message ended.
-func (a *Account) Settle(id string, d Delivery, now time.Time) {
+// Settle writes down how an attempt at a message ended. It reports whether the message was still there: another worker
+// may have settled it after our lease had ended, a later code may have taken its place.
+func (a *Account) Settle(id string, d Delivery, now time.Time) bool {
 	i := slices.IndexFunc(a.Outbox, func(s Send) bool { return s.ID == id })
 	if i < 0 {
-		return // another worker settled it after our lease had ended
+		return false
 	}
 	s := &a.Outbox[i]
 	s.Taken = time.Time{}
@@ -141,16 +140,17 @@ func (a *Account) Settle(id string, d Delivery, now time.Time) {
 			// The person is told that nothing was sent; a mail that arrives later all the same would be a lie.
 			a.drop(i, SendFailed)
 			a.Sends = a.Sends.Undo()
-			return
+			return true
 		}
 		s.NotBefore = now.Add(retryAfter(s.Tries, s.Kind))
 	default:
 		if s.Handed >= mostHanded {
 			a.drop(i, SendFailed)
-			return
+			return true
 		}
 		s.NotBefore = now
 	}
+	return true
 }
 
 func (a *Account) drop(i int, state SendState) {

@@ -31,6 +31,8 @@ type Config struct {
 	Audit *slog.Logger
 	// Count is told of what metrics show; nil counts nothing.
 	Count Counter
+	// Lease is how long a worker may have a message in hand before another one believes that it died. Default 30 s.
+	Lease time.Duration
 }
 
 // Counter is what metrics are told.
@@ -57,6 +59,9 @@ type Flow struct {
 // New makes a Flow. It asks the store nothing yet.
 func New(c Config) *Flow {
 	f := &Flow{Config: c, cache: newCache()}
+	if f.Lease == 0 {
+		f.Lease = defaultLease
+	}
 	f.index.account = c.Keys.Index("account")
 	f.index.session = c.Keys.Index("session")
 	f.index.handle = c.Keys.Index("handle")

@@ -24,8 +24,10 @@ type Letter struct {
 
 const (
 	workerCount = 8
-	// carrying is how long one attempt may take: well below the lease that a row is taken with.
+	// carrying is how long one attempt may take.
 	carrying = 12 * time.Second
+	// defaultLease is how long a worker may have a row in hand before it is believed dead: well beyond carrying.
+	defaultLease = 30 * time.Second
 	// pollEvery is how long a row that another process left waits at most beyond its time.
 	pollEvery = time.Second
 )
@@ -108,31 +110,38 @@ func (w *workers) kick(key string) {
 	}
 }
 
-// serve hands over what is due in one account. The row is marked before the message goes out, and settled after:
-// killed in between, another worker believes that it may have gone out.
+// serve hands over what is due in one account, one message after the other. The row is marked before the message goes
+// out, and settled after: killed in between, another worker believes that it may have gone out.
 func (w *workers) serve(ctx context.Context, key string) {
+	for w.serveOne(ctx, key) {
+	}
+}
+
+func (w *workers) serveOne(ctx context.Context, key string) (more bool) {
 	f := w.flow
 	now := f.now()
-	var taken, dropped []policy.Send
+	var taken *policy.Send
+	var dropped []policy.Send
 	a, err := f.updateKey(ctx, key, func(a *policy.Account) bool {
-		due := a.Due()
-		if due.IsZero() || now.Before(due) {
-			taken, dropped = nil, nil
+		taken, dropped = nil, nil
+		if due := a.Due(); due.IsZero() || now.Before(due) {
 			return false
 		}
-		taken, dropped = a.Take(now)
-		return len(taken)+len(dropped) > 0
+		taken, dropped = a.Take(f.Lease, now)
+		return taken != nil || len(dropped) > 0
 	})
 	if err != nil {
-		return
+		return false
 	}
 	for _, s := range dropped {
 		f.auditSend("send_dropped", a, s)
 		w.settled(s.ID)
 	}
-	for _, s := range taken {
-		w.deliver(ctx, key, a, s)
+	if taken == nil {
+		return false
 	}
+	w.deliver(ctx, key, a, *taken)
+	return true
 }
 
 func (w *workers) deliver(ctx context.Context, key string, a *policy.Account, s policy.Send) {
@@ -162,8 +171,7 @@ func (w *workers) settle(ctx context.Context, key string, a *policy.Account, s p
 			time.Sleep(time.Duration(try) * 250 * time.Millisecond)
 		}
 		settled, err := w.flow.updateKey(ctx, key, func(a *policy.Account) bool {
-			a.Settle(s.ID, result, w.flow.now())
-			return true
+			return a.Settle(s.ID, result, w.flow.now())
 		})
 		if err == nil {
 			a = settled
