@@ -140,6 +140,7 @@ func TestWhatARequestGetsAndStarts(t *testing.T) {
 		{"a page, seen before", Enforce, Opening, false, seenOnly, got{true, false, true, true}},
 		{"a page, shown before", Enforce, Opening, false, inGrace, got{true, false, false, true}},
 		{"a fetch, shown before", Enforce, Other, false, inGrace, got{}},
+		{"a fetch, shown before it was seen", Enforce, Other, false, Facts{Grace: Grace{Shown: ago(day)}}, got{}},
 		{"a page, asked just now", Enforce, Opening, false, asked(inGrace, tick), got{}},
 		{"a page, asked almost a day ago", Enforce, Opening, false, asked(inGrace, day-tick), got{}},
 		{"a page, asked a day ago", Enforce, Opening, false, asked(inGrace, day), got{true, false, false, true}},
@@ -240,6 +241,10 @@ func TestExemptDomains(t *testing.T) {
 			t.Errorf("%q is exempt", domain)
 		}
 	}
+	r.ExemptDomains = []string{""}
+	if r.exemptDomain("") {
+		t.Error("no domain is exempt")
+	}
 	none := Defaults()
 	if none.exemptDomain("") || none.exemptDomain("example.edu") {
 		t.Error("exempt without a rule")
@@ -283,6 +288,15 @@ func TestRolloutIsStableAndOnlyGrows(t *testing.T) {
 	}
 	if want := goldenRollout; !slices.Equal(got, want) {
 		t.Errorf("inside 25 %%: %q", got)
+	}
+	first := 0
+	for i := range 100_000 {
+		if Share(9999).Includes("realm", fmt.Sprint(i)) {
+			first++
+		}
+	}
+	if first == 0 || first > 30 {
+		t.Errorf("a rollout of 0.01 %% has %d of 100,000 people", first)
 	}
 	a, b := 0, 0
 	for i := range 2000 {

@@ -209,6 +209,17 @@ func TestOwedGraceAndReconfirmOfTheSameConfirmation(t *testing.T) {
 	}
 }
 
+func TestWhatWasTakenAwayAndComesBackOwesNothingMore(t *testing.T) {
+	r, a := Defaults(), confirmed(noon)
+	a.Owe(ahead(day))
+	a.Contacts[0].Retired = true
+	a.visit(&r, Opening, ahead(2*day))
+	a.Contacts[0].Retired = false
+	if st, till := r.Standing(a.Facts(ahead(180*day)), ahead(180*day)); st != Overdue || !till.Equal(ahead(9*day)) {
+		t.Errorf("back, and lapsed: %s until %s", st, till)
+	}
+}
+
 func TestAnExtensionOutlivesAnOwedGrace(t *testing.T) {
 	r, a := Defaults(), confirmed(noon)
 	a.Grace.Until = ahead(400 * day)

@@ -139,6 +139,7 @@ func TestDigits(t *testing.T) {
 		{"12345", "", "short"},
 		{"1234567", "", "long"},
 		{"123456 654321", "", "long"},
+		{"123456 7", "", "long"},
 		{"code 123456 or 654321", "", "letters"},
 		{"1e5", "", "letters"},
 		{"12345a", "", "letters"},

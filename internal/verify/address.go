@@ -87,11 +87,14 @@ func asTyped(typed string) string {
 	return s
 }
 
-// EmailDomain is the domain of an address, as exempt_domains compares it.
+// EmailDomain is the domain of an address, as exempt_domains compares it. It is empty for anything but one address: of
+// "a@evil.example, b@school.example" nobody knows which one is the person's. Every request asks, so this looks at
+// the form only.
 func EmailDomain(address string) string {
-	at := strings.LastIndexByte(address, '@')
-	if at < 0 {
+	s := policy.Narrow(address)
+	at := strings.IndexByte(s, '@')
+	if at < 1 || at != strings.LastIndexByte(s, '@') || strings.ContainsAny(s, " \t\r\n,;:<>()[]\"\\") {
 		return ""
 	}
-	return strings.ToLower(strings.TrimSpace(address[at+1:]))
+	return s[at+1:]
 }

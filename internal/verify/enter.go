@@ -23,6 +23,8 @@ type Entered struct {
 // Enter evaluates a code of six digits. On success exactly the challenge's own contact is confirmed, and those on
 // file are told when it is a new one.
 func (f *Flow) Enter(ctx context.Context, r *policy.Rules, v Visitor, code string) (Entered, error) {
+	ctx, cancel := patient(ctx)
+	defer cancel()
 	if err := f.Admit(ctx); err != nil {
 		return Entered{}, err
 	}
@@ -114,6 +116,8 @@ func (f *Flow) told(v Visitor, e Entered) {
 
 // Later is "not now". It answers with the decision: anything but a pass or an ask means that it is too late.
 func (f *Flow) Later(ctx context.Context, r *policy.Rules, v Visitor, q policy.Request) (policy.Decision, error) {
+	ctx, cancel := patient(ctx)
+	defer cancel()
 	if err := f.Admit(ctx); err != nil {
 		return policy.Decision{}, err
 	}

@@ -88,8 +88,15 @@ type Visitor struct {
 // ErrUnavailable means that the store could not answer in time, or is not ready. Nothing was decided.
 var ErrUnavailable = errors.New("the account store is not available")
 
-// Patience with the store (security.md, limits).
-const storePatience = 500 * time.Millisecond
+// Patience with the store (security.md, limits): for one call, and for all calls of a request.
+const (
+	storePatience      = 500 * time.Millisecond
+	storePatienceInAll = 2 * time.Second
+)
+
+func patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, storePatienceInAll)
+}
 
 func (f *Flow) now() time.Time { return f.Now().Truncate(time.Millisecond) }
 
@@ -135,6 +142,7 @@ func (f *Flow) updateKey(ctx context.Context, key string, change func(a *policy.
 	ctx, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
 	var result *policy.Account
+	var write bool
 	err := f.Store.Update(ctx, key, func(old store.Record) (store.Record, error) {
 		a := &policy.Account{}
 		if old.Value != nil {
@@ -143,7 +151,7 @@ func (f *Flow) updateKey(ctx context.Context, key string, change func(a *policy.
 				return store.Record{}, err
 			}
 		}
-		write := change(a)
+		write = change(a)
 		result = a
 		if !write {
 			return store.Record{}, store.ErrKeep
@@ -154,10 +162,12 @@ func (f *Flow) updateKey(ctx context.Context, key string, change func(a *policy.
 		}
 		return store.Record{Value: sealed, Due: a.Due()}, nil
 	})
+	if write { // also when it failed: what could not be confirmed in time may be written all the same
+		f.cache.forget(result.Realm, result.User)
+	}
 	if err != nil {
 		return nil, f.unavailable("update", "changing an account", err)
 	}
-	f.cache.forget(result.Realm, result.User)
 	return result, nil
 }
 
@@ -203,6 +213,8 @@ func (f *Flow) cacheAsked(hit bool) {
 }
 
 func (f *Flow) decideFromStore(ctx context.Context, r *policy.Rules, v Visitor, q policy.Request, now time.Time) (Verdict, error) {
+	ctx, cancel := patient(ctx)
+	defer cancel()
 	if err := f.Admit(ctx); err != nil {
 		return Verdict{}, err
 	}

@@ -52,8 +52,10 @@ func AddKey(text string, rand io.Reader) (string, error) {
 	if _, err := io.ReadFull(rand, raw); err != nil {
 		return "", fmt.Errorf("making a key: %w", err)
 	}
-	at := strings.Index(text, "key ")
-	return text[:at] + "key " + encode(raw) + "\n" + text[at:], nil
+	lines := strings.SplitAfter(text, "\n")
+	// The word may stand in a remark, too.
+	first := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(strings.TrimSpace(l), "key ") })
+	return strings.Join(slices.Insert(lines, first, "key "+encode(raw)+"\n"), ""), nil
 }
 
 // ParseKeyring reads a ring. Its errors never quote a secret.

@@ -18,8 +18,9 @@ const (
 	storeIDKey    = "m/store"
 )
 
+// Moments are text: as numbers they are floating-point ones, which lose a microsecond here and there at every writing.
 var encoding = func() cbor.EncMode {
-	mode, err := cbor.EncOptions{Time: cbor.TimeUnixMicro, ShortestFloat: cbor.ShortestFloat16}.EncMode()
+	mode, err := cbor.EncOptions{Time: cbor.TimeRFC3339NanoUTC}.EncMode()
 	if err != nil {
 		panic("contactgate: cbor: " + err.Error()) // constant options
 	}

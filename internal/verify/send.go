@@ -51,12 +51,14 @@ func (f *Flow) Account(ctx context.Context, v Visitor) (*policy.Account, error) 
 // on file, never to what was typed.
 func (f *Flow) Start(ctx context.Context, r *policy.Rules, v Visitor, handle, proof, back string) (Sent, error) {
 	now := f.now()
-	if err := f.Admit(ctx); err != nil {
+	storing, cancel := patient(ctx)
+	defer cancel()
+	if err := f.Admit(storing); err != nil {
 		return Sent{}, err
 	}
 	var sent Sent
 	typed := asTyped(proof)
-	_, err := f.update(ctx, v, now, func(a *policy.Account) bool {
+	_, err := f.update(storing, v, now, func(a *policy.Account) bool {
 		sent = Sent{}
 		c := f.byHandle(v, a, handle)
 		if c == nil || !c.Usable(now) {
@@ -78,7 +80,7 @@ func (f *Flow) Start(ctx context.Context, r *policy.Rules, v Visitor, handle, pr
 		f.auditLimit(v, "proof", sent.Result)
 		return sent, nil
 	}
-	return f.send(ctx, r, v, wish{contact: sent.Contact, back: back})
+	return f.send(ctx, storing, r, v, wish{contact: sent.Contact, back: back})
 }
 
 var proofResults = map[policy.Outcome]string{
@@ -88,16 +90,20 @@ var proofResults = map[policy.Outcome]string{
 // Add sends a code to a contact that the person typed. One that is on file already is simply confirmed: typing the
 // whole of it is a proof, and what happens looks the same.
 func (f *Flow) Add(ctx context.Context, r *policy.Rules, v Visitor, address policy.Address, back string) (Sent, error) {
-	if err := f.Admit(ctx); err != nil {
+	storing, cancel := patient(ctx)
+	defer cancel()
+	if err := f.Admit(storing); err != nil {
 		return Sent{}, err
 	}
 	contact := policy.Contact{ID: f.newID(), Kind: policy.Email, Address: address, Added: f.now(), By: "person"}
-	return f.send(ctx, r, v, wish{contact: contact, adding: true, back: back})
+	return f.send(ctx, storing, r, v, wish{contact: contact, adding: true, back: back})
 }
 
 // Resend sends the live code of this browser session again.
 func (f *Flow) Resend(ctx context.Context, r *policy.Rules, v Visitor) (Sent, error) {
-	a, err := f.Account(ctx, v)
+	storing, cancel := patient(ctx)
+	defer cancel()
+	a, err := f.Account(storing, v)
 	if err != nil {
 		return Sent{}, err
 	}
@@ -113,7 +119,7 @@ func (f *Flow) Resend(ctx context.Context, r *policy.Rules, v Visitor) (Sent, er
 		return Sent{Result: policy.Result{Outcome: policy.TooEarly, Wait: wait}}, nil
 	}
 	w := wish{contact: *target, adding: a.Challenge.Adding != nil, back: a.Challenge.Return, again: true}
-	return f.send(ctx, r, v, w)
+	return f.send(ctx, storing, r, v, w)
 }
 
 // asking tells whether the challenge of an account is this browser session's, or was until its right code was entered.
@@ -126,7 +132,7 @@ func (f *Flow) asking(a *policy.Account, v Visitor) bool {
 // wish is a code that somebody may have, as far as the account's own limits and those of others allow.
 type wish struct {
 	contact policy.Contact
-	// adding: it is not on file.
+	// adding: the person typed it. It may be on file all the same.
 	adding bool
 	back   string
 	// again: the person pressed "send it again", so a wait that is not over is an answer of its own.
@@ -134,10 +140,11 @@ type wish struct {
 }
 
 // send looks at the account first, so that nothing is counted elsewhere for a wish that the account refuses; then
-// counts outside; then starts the challenge and leaves the message in the same update.
-func (f *Flow) send(ctx context.Context, r *policy.Rules, v Visitor, w wish) (Sent, error) {
+// counts outside; then starts the challenge and leaves the message in the same update. What it asks of the store ends
+// with storing; the person waits for the carrier with ctx.
+func (f *Flow) send(ctx, storing context.Context, r *policy.Rules, v Visitor, w wish) (Sent, error) {
 	now := f.now()
-	a, err := f.load(ctx, f.accountKey(v.Realm, v.User))
+	a, err := f.load(storing, f.accountKey(v.Realm, v.User))
 	if err != nil {
 		return Sent{}, err
 	}
@@ -155,10 +162,10 @@ func (f *Flow) send(ctx context.Context, r *policy.Rules, v Visitor, w wish) (Se
 		return sent, nil
 	}
 	var typed policy.Address
-	if a.Challenge.Adding != nil {
+	if w.adding {
 		typed = w.contact.Address
 	}
-	wait, err := f.takeOutside(ctx, r.Limits, v, typed, now)
+	wait, err := f.takeOutside(storing, r.Limits, v, typed, now)
 	if err != nil {
 		return Sent{}, err
 	}
@@ -169,7 +176,7 @@ func (f *Flow) send(ctx context.Context, r *policy.Rules, v Visitor, w wish) (Se
 	}
 	settled, forget := f.work.expect(id)
 	defer forget()
-	a, err = f.update(ctx, v, now, func(a *policy.Account) bool {
+	a, err = f.update(storing, v, now, func(a *policy.Account) bool {
 		sent = Sent{Result: f.begin(a, r, v, w, nonce, id, now)}
 		return sent.Outcome == policy.Started
 	})
@@ -198,12 +205,11 @@ func (s *Sent) describe(a *policy.Account) {
 
 // begin starts a challenge, or repeats the live one, on the account as it is now.
 func (f *Flow) begin(a *policy.Account, r *policy.Rules, v Visitor, w wish, nonce []byte, id string, now time.Time) policy.Result {
-	l := r.Limits
-	if w.adding {
-		if known := a.Find(w.contact.Kind, w.contact.Address); known != nil && known.Usable(now) {
+	l, typed := r.Limits, w.adding
+	var known *policy.Contact
+	if typed {
+		if known = a.Find(w.contact.Kind, w.contact.Address); known != nil {
 			w.contact, w.adding = *known, false
-		} else if known != nil {
-			return policy.Result{Outcome: policy.Gone} // on hold: it was added and confirmed already
 		}
 	}
 	if !w.adding && a.Contact(w.contact.ID) == nil {
@@ -218,10 +224,9 @@ func (f *Flow) begin(a *policy.Account, r *policy.Rules, v Visitor, w wish, nonc
 			return policy.Result{Outcome: policy.Underway}
 		}
 	}
-	if a.Stopped(w.contact, w.adding, l) {
-		return policy.Result{Outcome: policy.Stopped}
-	}
-	if w.adding && !same {
+	// What is typed has the limits of a new contact even when it is on file: whoever guesses addresses here must not
+	// get more tries, nor be told more, than where the hidden part of one is asked for.
+	if typed && !same {
 		wait, full := a.AddWait(l, now)
 		if full {
 			return policy.Result{Outcome: policy.Full}
@@ -230,11 +235,17 @@ func (f *Flow) begin(a *policy.Account, r *policy.Rules, v Visitor, w wish, nonc
 			return policy.Result{Outcome: policy.TooMany, Wait: wait}
 		}
 	}
+	if known != nil && !known.Usable(now) {
+		return policy.Result{Outcome: policy.Gone} // on hold: it was added and confirmed already
+	}
+	if a.Stopped(w.contact, w.adding, l) {
+		return policy.Result{Outcome: policy.Stopped}
+	}
 	if wait := a.SendWait(l, now); wait > 0 {
 		return policy.Result{Outcome: policy.TooMany, Wait: wait}
 	}
 	a.Sends = a.Sends.Add(24*time.Hour, now)
-	if w.adding && !same {
+	if typed && !same {
 		a.Adds = a.Adds.Add(24*time.Hour, now)
 	}
 	a.DropCodes()

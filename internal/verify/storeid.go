@@ -201,16 +201,22 @@ func decodeID(text []byte) (*StoreID, error) {
 	return id, nil
 }
 
-// nameStore writes the name into the store, with every key of the ring as one that records may be sealed with.
+// nameStore writes the name into the store, with the newest key of the ring as one that records may be sealed with from
+// now on. Older ones are there already, if they ever were the newest, until Reseal takes them out.
 func (f *Flow) nameStore(ctx context.Context, id *StoreID) error {
-	return f.Store.Update(ctx, storeIDKey, func(store.Record) (store.Record, error) {
-		next := *id
-		next.Keys = nil
-		for _, k := range append(slices.Clone(id.Keys), f.Keys.IDs()...) {
-			if !slices.Contains(next.Keys, k) {
-				next.Keys = append(next.Keys, k)
-			}
+	return f.Store.Update(ctx, storeIDKey, func(old store.Record) (store.Record, error) {
+		next, err := decodeID(old.Value)
+		if err != nil {
+			return store.Record{}, err
 		}
+		if next == nil {
+			next = id
+		}
+		newest := f.Keys.IDs()[0]
+		if old.Value != nil && slices.Contains(next.Keys, newest) {
+			return store.Record{}, store.ErrKeep
+		}
+		next.Keys = append(slices.Clone(next.Keys), newest)
 		text, err := json.Marshal(next)
 		if err != nil {
 			return store.Record{}, fmt.Errorf("encoding the name of the store: %w", err)
@@ -236,7 +242,9 @@ func (f *Flow) Reseal(ctx context.Context) error {
 		if err != nil || id == nil {
 			return store.Record{}, errors.Join(err, store.ErrKeep)
 		}
-		id.Keys = []string{newest}
+		// Not the keys that this ring does not know: another node may have begun with a newer one meanwhile.
+		older := f.Keys.IDs()[1:]
+		id.Keys = slices.DeleteFunc(id.Keys, func(k string) bool { return slices.Contains(older, k) })
 		text, err := json.Marshal(id)
 		return store.Record{Value: text}, err
 	})
