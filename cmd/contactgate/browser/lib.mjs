@@ -1,0 +1,204 @@
+// What every script here shares: the browser, people in it, their mail, and a strict look at a page.
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { after } from "node:test";
+import { AxeBuilder } from "@axe-core/playwright";
+import { chromium } from "playwright-core";
+
+/** What ../browser_test.go started: the addresses of the sites, of the control, and where screenshots go. */
+export const stage = JSON.parse(process.env.STAGE);
+export const prefix = "/.contactgate";
+export const locales = { en: "en-GB", ja: "ja-JP" };
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: [
+    "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-gpu",
+  ],
+});
+const people = new Set();
+after(async () => {
+  await browser.close();
+});
+
+/** Somebody with a browser of their own, signed in. `address` null: the sign-in names none. */
+export async function person(user, { site = "app", address = `${user}@example.com`, lang = "en", js = true, width = 390, height = 780 } = {}) {
+  const context = await browser.newContext({
+    // The sites' certificates come from a CA that the gate made a second ago.
+    ignoreHTTPSErrors: true,
+    javaScriptEnabled: js,
+    locale: locales[lang] ?? lang,
+    viewport: { width, height },
+    hasTouch: true,
+    timezoneId: "Asia/Tokyo",
+  });
+  context.setDefaultTimeout(10_000);
+  const faults = [];
+  const somebody = { context, user, address, site, origin: stage[site], faults, mails: 0 };
+  context.on("page", (page) => watch(page, faults));
+  context.on("request", (request) => {
+    // Our own forms must say where they come from: with "Origin: null" they would be refused.
+    if (request.method() === "POST" && request.headers().origin === "null") faults.push(`Origin: null with ${request.url()}`);
+  });
+  await signIn(somebody, address);
+  somebody.page = await context.newPage();
+  people.add(somebody);
+  return somebody;
+}
+
+/** Signs somebody in: the sign-in knows them by a cookie, and says who they are and at which address. */
+export async function signIn(somebody, address, user = somebody.user) {
+  const session = `session-of-${user}`;
+  await control(`/sign-in?${new URLSearchParams({ as: session, user, email: address ?? "" })}`);
+  await somebody.context.addCookies([{ name: "sess", value: session, domain: new URL(somebody.origin).hostname, path: "/", secure: true }]);
+  somebody.address = address;
+}
+
+function watch(page, faults) {
+  page.on("console", (message) => {
+    const text = message.text();
+    // Chromium says this of every answer from 400 on, and of ours too.
+    if (message.type() === "error" && !text.startsWith("Failed to load resource")) faults.push(`console: ${text}`);
+  });
+  page.on("pageerror", (error) => faults.push(`script: ${error}`));
+}
+
+/** Ends a person's visit: nothing may have been complained of on the way. */
+export async function leave(somebody) {
+  people.delete(somebody);
+  await somebody.context.close();
+  assert.deepEqual(somebody.faults, []);
+}
+
+/** Runs a visit from beginning to end. */
+export async function visit(user, options, steps) {
+  const somebody = await person(user, options);
+  try {
+    await steps(somebody, somebody.page);
+  } catch (error) {
+    error.message += `\n  at ${somebody.page.url()}, titled “${await somebody.page.title().catch(() => "?")}”\n  ${somebody.faults.join("\n  ")}`;
+    await somebody.context.close();
+    throw error;
+  }
+  await leave(somebody);
+}
+
+/** Asks ../browser_test.go for something. */
+export async function control(path) {
+  const answer = await fetch(stage.control + path);
+  assert.equal(answer.status, 200, path);
+  const text = await answer.text();
+  return text && JSON.parse(text);
+}
+
+/** The nth mail to an address; it is waited for. */
+export async function mail(to, n = 1) {
+  const list = await control(`/mails?to=${encodeURIComponent(to)}&n=${n}`);
+  assert.ok(list.length >= n, `mail ${n} to ${to} did not arrive`);
+  return list[n - 1];
+}
+
+export const own = (somebody, name) => `${somebody.origin}${prefix}/${name}`;
+/** A form by where it posts to, on whatever page. */
+export const form = (page, action) => page.locator(`form[action="${prefix}/${action}"]`);
+export const press = (page, action) => form(page, action).locator("button").first().click();
+
+/** Does what leads to another document, and gives the last answer of the chain once that document is there. */
+export async function go(page, act) {
+  const [answer] = await Promise.all([page.waitForNavigation(), act()]);
+  return answer;
+}
+
+/** From wherever to the page for the code of the first contact on file. */
+export async function askForCode(somebody, page = somebody.page) {
+  await go(page, () => press(page, "verify/send"));
+  await page.fill("#proof", somebody.address);
+  await go(page, () => press(page, "verify/send"));
+  await expectPath(page, `${prefix}/verify/code`);
+}
+
+export async function expectPath(page, path) {
+  const url = new URL(page.url());
+  assert.equal(url.pathname, path);
+}
+
+export function spaced(code) {
+  return `${code.slice(0, 3)} ${code.slice(3)}`;
+}
+
+/** Focus must be on the summary of what is wrong, and the title must say so first. */
+export async function expectError(page, lang = "en") {
+  const word = { en: "Error: ", ja: "エラー: " }[lang];
+  const title = await page.title();
+  assert.ok(title.startsWith(word), `title “${title}”`);
+  assert.equal(await page.evaluate(() => document.activeElement?.id), "problem", "the summary has the focus");
+}
+
+const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+
+/** A strict look at a page as it stands: by the rules of WCAG, on a small phone, in light and dark. */
+export async function look(page, name, lang) {
+  const size = page.viewportSize();
+  const complaints = [];
+  for (const scheme of ["light", "dark"]) {
+    await page.setViewportSize({ width: 320, height: 640 });
+    await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
+    const axe = new AxeBuilder({ page }).setLegacyMode();
+    // Only the colours are others in the dark.
+    const found = await (scheme === "light" ? axe.withTags(tags) : axe.withRules(["color-contrast"])).analyze();
+    for (const v of found.violations) {
+      complaints.push(`axe, ${scheme}: ${v.id} – ${v.help}: ${v.nodes.map((n) => `${n.html} ${n.failureSummary}`).join(" | ")}`);
+    }
+    if (scheme === "light") complaints.push(...await fits(page));
+    await shoot(page, name, lang, scheme, 320);
+    if (stage.screenshots) {
+      await page.setViewportSize({ width: 1280, height: 800 });
+      await shoot(page, name, lang, scheme, 1280);
+    }
+  }
+  await page.emulateMedia({ colorScheme: null, reducedMotion: null });
+  await page.setViewportSize(size);
+  assert.equal(await page.locator("html").getAttribute("lang"), lang, `${name}: language`);
+  assert.equal(await page.locator("h1").count(), 1, `${name}: headings`);
+  assert.deepEqual(complaints, [], name);
+}
+
+/** Nothing may stick out of 320 px, be cut off, or be too small for a thumb; not with wide text spacing either (WCAG 1.4.12). */
+export async function fits(page) {
+  return page.evaluate(() => {
+    const complaints = [];
+    const visible = (e) => e.getClientRects().length > 0 && !e.closest(".unseen");
+    const describe = (e) => `<${e.localName} class="${e.className}"> ${e.textContent.trim().slice(0, 40)}`;
+    const measure = (when) => {
+      const width = document.scrollingElement.scrollWidth;
+      if (width > 320) complaints.push(`${when}: the page is ${width} px wide`);
+      for (const e of document.querySelectorAll("body *")) {
+        if (!visible(e) || e.closest("svg") && e.localName !== "svg") continue;
+        const box = e.getBoundingClientRect();
+        if (box.right > 320.5 || box.left < -0.5) complaints.push(`${when}: ${describe(e)} reaches from ${box.left} to ${box.right}`);
+        if (!["input", "svg"].includes(e.localName) && (e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0 || e.scrollHeight > e.clientHeight + 4 && e.clientHeight > 0) && getComputedStyle(e).overflow !== "visible") {
+          complaints.push(`${when}: ${describe(e)} is cut`);
+        }
+      }
+      for (const e of document.querySelectorAll("button, .button, nav a, input:not([type=hidden])")) {
+        const box = e.getBoundingClientRect();
+        if (visible(e) && (box.height < 43.5 || box.width < 43.5)) complaints.push(`${when}: ${describe(e)} is ${box.width} × ${box.height}`);
+      }
+    };
+    measure("as it is");
+    const wide = new CSSStyleSheet();
+    wide.replaceSync("* { letter-spacing: 0.12em !important; word-spacing: 0.16em !important; line-height: 1.5 !important } p { margin-block-end: 2em !important }");
+    document.adoptedStyleSheets = [wide];
+    measure("with wide text spacing");
+    document.adoptedStyleSheets = [];
+    return complaints;
+  });
+}
+
+async function shoot(page, name, lang, scheme, width) {
+  if (!stage.screenshots) return;
+  mkdirSync(stage.screenshots, { recursive: true });
+  await page.screenshot({ path: join(stage.screenshots, `${name}.${lang}.${scheme}.${width}.png`), fullPage: true });
+}

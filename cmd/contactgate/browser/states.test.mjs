@@ -1,0 +1,242 @@
+// Every page in every state that people meet, in one language: see `look` in lib.mjs for what is looked at.
+// With CONTACTGATE_SCREENSHOTS=FOLDER each is kept as a picture, too.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { askForCode, control, expectError, expectPath, go, locales, look, mail, own, person, prefix, press, signIn, visit } from "./lib.mjs";
+
+const lang = process.env.LANG_OF_PAGES;
+assert.ok(lang in locales, "LANG_OF_PAGES names the language");
+
+const someone = (name, options, steps) => test(`${name}, ${lang}`, () =>
+  visit(`${name}-${lang}`, { lang, width: 320, ...options }, async (me, page) => {
+    await page.goto(me.origin + "/inbox?x=1");
+    await steps(me, page, (state) => look(page, state, lang));
+  }));
+const sendAgain = (page) => go(page, () => press(page, "verify/resend"));
+const enter = async (page, code) => {
+  await page.fill("#code", code);
+  return go(page, () => press(page, "verify/code"));
+};
+const prove = async (page, proof) => {
+  await page.fill("#proof", proof);
+  return go(page, () => press(page, "verify/send"));
+};
+
+someone("grace", {}, async (me, page, seen) => {
+  await seen("ask-grace");
+  await signIn(me, `new.address.${lang}@a-rather-long-department.university.example.ac.jp`);
+  await page.goto(own(me, "verify"));
+  assert.equal(await page.locator("ul.contacts li").count(), 2);
+  await seen("ask-two");
+});
+
+someone("prove", {}, async (me, page, seen) => {
+  await go(page, () => press(page, "verify/send"));
+  await seen("prove");
+  assert.equal((await prove(page, "  ")).status(), 422);
+  await expectError(page, lang);
+  await seen("prove-empty");
+  assert.equal((await prove(page, "anna.mistyped.address.that.is.quite.long@a-rather-long-department.example.com")).status(), 422);
+  await expectError(page, lang);
+  await seen("prove-mismatch");
+});
+
+someone("limited", { site: "tight" }, async (me, page, seen) => {
+  await go(page, () => press(page, "verify/send"));
+  await prove(page, "x@example.com");
+  assert.equal((await prove(page, me.address)).status(), 429);
+  await expectError(page, lang);
+  await seen("prove-limited");
+});
+
+someone("toomany", { site: "tight" }, async (me, page, seen) => {
+  await askForCode(me);
+  await mail(me.address);
+  await enter(page, "000000");
+  assert.equal((await enter(page, "000000")).status(), 429);
+  await seen("code-closed");
+  await sleep(1100);
+  assert.equal((await sendAgain(page)).status(), 429);
+  await seen("trouble-limited");
+  await page.goto(own(me, "contacts/new"));
+  for (const address of ["one", "two"]) {
+    await page.fill("#address", `${address}-${me.address}`);
+    await go(page, () => press(page, "contacts/new"));
+  }
+  await seen("add-limited");
+});
+
+someone("code", {}, async (me, page, seen) => {
+  await askForCode(me);
+  await seen("code");
+  assert.equal((await sendAgain(page).catch(() => ({ status: () => "disabled" }))).status(), "disabled");
+});
+
+someone("codes", {}, async (me, page, seen) => {
+  await askForCode(me);
+  const { Code: code } = await mail(me.address);
+  assert.equal((await enter(page, "12345")).status(), 422);
+  await seen("code-short");
+  assert.equal((await enter(page, "my code")).status(), 422);
+  await seen("code-letters");
+  assert.equal((await enter(page, code === "123456" ? "123457" : "123456")).status(), 422);
+  await expectError(page, lang);
+  await seen("code-wrong");
+  // As without JavaScript: the button is not held back.
+  await page.locator("form.resend button").evaluate((b) => { b.disabled = false; });
+  assert.equal((await sendAgain(page)).status(), 429);
+  await expectError(page, lang);
+  await seen("code-early");
+  await enter(page, code);
+  await expectPath(page, `${prefix}/done`);
+  await seen("done");
+  await page.goto(own(me, "contacts/new"));
+  await page.fill("#address", `second.${me.address}`);
+  await go(page, () => press(page, "contacts/new"));
+  await enter(page, (await mail(`second.${me.address}`)).Code);
+  await seen("done-two");
+});
+
+someone("expired", { site: "quick" }, async (me, page, seen) => {
+  await askForCode(me);
+  const { Code: code } = await mail(me.address);
+  await sleep(4200);
+  assert.equal((await enter(page, code)).status(), 422);
+  await expectError(page, lang);
+  await seen("code-expired");
+  await sendAgain(page);
+  await expectPath(page, `${prefix}/verify/code`);
+  await seen("code-new");
+});
+
+someone("adding", {}, async (me, page, seen) => {
+  await page.goto(own(me, "contacts/new"));
+  await seen("add");
+  assert.equal((await go(page, () => press(page, "contacts/new"))).status(), 422);
+  await expectError(page, lang);
+  await seen("add-empty");
+  await page.fill("#address", "taro.example.com");
+  assert.equal((await go(page, () => press(page, "contacts/new"))).status(), 422);
+  await expectError(page, lang);
+  await seen("add-address");
+  await page.fill("#address", `typed.${me.address}`);
+  await go(page, () => press(page, "contacts/new"));
+  await expectPath(page, `${prefix}/verify/code`);
+  await seen("code-adding");
+});
+
+someone("nothing", { address: null }, async (me, page, seen) => {
+  await expectPath(page, `${prefix}/contacts/new`);
+  await seen("add-first");
+});
+
+someone("overdue", { site: "late" }, async (me, page, seen) => {
+  await sleep(3200);
+  await page.goto(me.origin + "/inbox?x=1");
+  await seen("ask-overdue");
+  await page.goto(own(me, "contacts/new"));
+  await seen("add-overdue");
+  await page.evaluate(() => {
+    const form = document.createElement("form");
+    form.method = "post";
+    form.action = "/app/form";
+    document.body.append(form);
+    form.submit();
+  });
+  await page.waitForURL("**/app/form");
+  await seen("notsent");
+});
+
+someone("toolate", { site: "late" }, async (me, page, seen) => {
+  await sleep(3200);
+  assert.equal((await go(page, () => press(page, "verify/later"))).status(), 403);
+  await seen("trouble-toolate");
+});
+
+someone("held", {}, async (me, page, seen) => {
+  await askForCode(me);
+  await enter(page, (await mail(me.address)).Code);
+  // Another browser, where no code was entered: what is added there waits.
+  const other = await person(me.user, { lang, address: me.address, width: 320 });
+  await other.page.goto(own(other, "contacts/new"));
+  await look(other.page, "add-hold", lang);
+  await other.page.fill("#address", `held.${me.address}`);
+  await go(other.page, () => press(other.page, "contacts/new"));
+  await look(other.page, "code-hold", lang);
+  await enter(other.page, (await mail(`held.${me.address}`)).Code);
+  await look(other.page, "done-hold", lang);
+  await other.context.close();
+  assert.deepEqual(other.faults, []);
+  await seen("done-again");
+});
+
+someone("lapsed", { site: "lapse" }, async (me, page, seen) => {
+  await askForCode(me);
+  await enter(page, (await mail(me.address)).Code);
+  await sleep(2200);
+  await page.goto(me.origin + "/");
+  await expectPath(page, `${prefix}/verify`);
+  await seen("ask-lapsed");
+});
+
+someone("help", {}, async (me, page, seen) => {
+  await page.locator(`a[href^="${prefix}/help"]`).click();
+  await expectPath(page, `${prefix}/help`);
+  await seen("help");
+});
+
+someone("stale", {}, async (me, page, seen) => {
+  await me.context.clearCookies({ name: /contactgate/ });
+  assert.equal((await go(page, () => press(page, "verify/later"))).status(), 403);
+  await seen("stale-cookies");
+  await page.goto(own(me, "verify"));
+  await page.locator("input[name=csrf]").evaluateAll((list) => list.forEach((i) => { i.value = "old"; }));
+  assert.equal((await go(page, () => press(page, "verify/later"))).status(), 403);
+  await seen("stale");
+});
+
+someone("lost", {}, async (me, page, seen) => {
+  assert.equal((await page.goto(own(me, "nowhere"))).status(), 404);
+  await seen("trouble-notfound");
+  assert.equal((await page.goto(own(me, "verify/later"))).status(), 405);
+  await seen("trouble-method");
+});
+
+test(`the store is away, ${lang}`, () => visit(`away-${lang}`, { site: "down", lang, width: 320 }, async (me, page) => {
+  assert.equal((await page.goto(me.origin + "/inbox")).status(), 503);
+  await look(page, "trouble-unavailable", lang);
+}));
+
+// These need the mail server to misbehave, for everybody: one after another, at the end.
+for (const [fault, state] of [["/refuse", "refused"], ["/unreachable", "unreachable"]]) {
+  test(`mail ${state}, ${lang}`, () => visit(`${state}-${lang}`, { lang, width: 320 }, async (me, page) => {
+    await page.goto(me.origin + "/inbox");
+    await control(fault);
+    try {
+      await go(page, () => press(page, "verify/send"));
+      await page.fill("#proof", me.address);
+      assert.equal((await go(page, () => press(page, "verify/send"))).status(), 503);
+      await expectError(page, lang);
+      await look(page, `ask-${state}`, lang);
+      await page.goto(own(me, "contacts/new"));
+      await page.fill("#address", `n.${me.address}`);
+      assert.equal((await go(page, () => press(page, "contacts/new"))).status(), 503);
+      await expectError(page, lang);
+      await look(page, `add-${state}`, lang);
+    } finally {
+      await control("/behave");
+    }
+  }));
+}
+test(`mail under way, ${lang}`, () => visit(`underway-${lang}`, { lang, width: 320 }, async (me, page) => {
+  await page.goto(me.origin + "/inbox");
+  await control("/slow");
+  try {
+    await askForCode(me);
+    await look(page, "code-underway", lang);
+  } finally {
+    await control("/behave");
+  }
+  await mail(me.address);
+}));
