@@ -40,8 +40,20 @@ func (g *Gate) clean(r *http.Request) error {
 			}
 		}
 	}
+	if g.disbelieves(r) {
+		for _, name := range g.protected {
+			delete(r.Header, name)
+		}
+	}
 	cleanCookies(r)
 	return nil
+}
+
+// disbelieves tells that the identity's headers come from a peer that may not set them. The gate takes such a request
+// for nobody's and lets it pass, so the app must not take it for somebody's: that would be a way around the gate.
+func (g *Gate) disbelieves(r *http.Request) bool {
+	p, ok := g.identity.(*Placeholder)
+	return ok && p.SetBy == setByTrustedProxies && !peerTrusted(r)
 }
 
 // isOurs tells whether a name is one of ours in the eyes of any app: CGI and its heirs do not tell "-", "_" and "."
