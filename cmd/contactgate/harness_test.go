@@ -322,8 +322,8 @@ func sharedSites(r *rig) []site {
 	}
 	basic += "\t}"
 	return []site{
-		{Host: "app.example hooks.example", Gate: allExemptions + "\npass_headers email"},
-		{Host: "late.example", Gate: "grace 1s\nunseen 1s\nask_every 1s\n" + allExemptions},
+		{Host: "app.example", Gate: allExemptions + "\npass_headers email"},
+		{Host: "late.example hooks.example", Gate: "grace 1s\nunseen 1s\nask_every 1s\n" + allExemptions},
 		{Host: "remind.example", Gate: "grace 1s\nunseen 1s\nask_every 1s\nmode remind"},
 		{Host: "observe.example", Gate: "grace 1s\nunseen 1s\nmode observe"},
 		{Host: "watch.example", Gate: "mode observe"},
@@ -334,6 +334,8 @@ func sharedSites(r *rig) []site {
 		{Host: "lapse.example", Gate: "realm lapse\ngrace 2s\nunseen 2s\nask_every 1s\nreconfirm 2s"},
 		{Host: "hold.example", Gate: "realm hold\ngrace 1s\nunseen 1s\nreplacement_hold 5s\nreconfirm 1s"},
 		{Host: "basic.example", Gate: "realm basic\ngrace 1s\nunseen 1s", Before: basic, Identity: "identity {http.auth.user.id}"},
+		// A sign-in that does not cover the gate's own pages.
+		{Host: "loop.example", Gate: "realm loop\ngrace 1s\nunseen 1s", Before: "@app not path /.contactgate /.contactgate/*\n" + strings.Replace(basic, "basic_auth", "basic_auth @app", 1), Identity: "identity {http.auth.user.id}"},
 		{Host: "deny.example", Gate: "grace 1s\nunseen 1s", App: "route {\nheader X-App respond\nrespond \"{http.contactgate.status} {http.contactgate.user} {http.contactgate.deadline} {http.contactgate.decision} {http.contactgate.reason}\"\n}"},
 		{Host: "http://localhost:" + r.proxied, TLS: "-", Gate: "realm proxied\ngrace 1s\nunseen 1s\npass_headers email", Before: "# a trusted proxy signs people in", Identity: byTrustedProxy},
 		{Host: "http://localhost:" + r.exposed, TLS: "-", Gate: "realm exposed\ngrace 1s\nunseen 1s", Before: "# nobody may sign people in", Identity: byTrustedProxy},
@@ -570,3 +572,22 @@ var names atomic.Int64
 
 // unique makes a name that no other test has.
 func unique(stem string) string { return stem + "-" + strconv.FormatInt(names.Add(1), 10) }
+
+// rawPlain is raw for a plain HTTP port.
+func rawPlain(t *testing.T, port, text string) *answer {
+	t.Helper()
+	c, err := net.Dial("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_, _ = io.WriteString(c, text)
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	return &answer{Response: resp, Body: string(body)}
+}
