@@ -92,10 +92,10 @@ const stageSettings = "sign_out /logout\nsupport mailto:help@example.com"
 func stageSites(app string) []site {
 	sites := []site{
 		{Host: "app.localhost"},
-		{Host: "late.localhost", Gate: "grace 3s\nask_every 1s"},
-		{Host: "quick.localhost", Gate: "limits {\ncode_lifetime 4s\nresend_after 1s\n}"},
+		{Host: "late.localhost", Gate: "grace 5s\nask_every 1s"},
+		{Host: "quick.localhost", Gate: "limits {\ncode_lifetime 8s\nresend_after 1s\n}"},
 		{Host: "tight.localhost", Gate: "limits {\nproof_tries 1\nsends_per_hour 1\ncode_tries 2\nresend_after 1s\ncontacts_per_day 1\n}"},
-		{Host: "lapse.localhost", Gate: "reconfirm 2s\nask_every 1s"},
+		{Host: "lapse.localhost", Gate: "reconfirm 4s\nask_every 1s"},
 		// An origin where the app sends people, and which is not ours. Its gate never interrupts.
 		{Host: "elsewhere.localhost", Gate: "mode observe"},
 	}

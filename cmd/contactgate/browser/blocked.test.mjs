@@ -10,7 +10,7 @@ async function overdue(me, page, path) {
   await expectPath(page, `${prefix}/verify`);
   await go(page, () => press(page, "verify/later"));
   assert.equal(page.url(), me.origin + path);
-  await sleep(3500);
+  await sleep(5200);
 }
 
 test("a form of the app is not sent, and not sent later", () => visit("poster", { site: "late" }, async (me, page) => {
@@ -88,7 +88,7 @@ test("two tabs: a newer code ends the form of the older one", () => visit("tabs"
   await page.goto(me.origin + "/one");
   await askForCode(me);
   const { Code: first } = await mail(me.address);
-  await sleep(2500); // more than half of the code's life: sending again makes a new one
+  await sleep(4500); // more than half of the code's life: sending again makes a new one
   const tab = await me.context.newPage();
   await tab.goto(own(me, "verify/code"));
   await go(tab, () => press(tab, "verify/resend"));

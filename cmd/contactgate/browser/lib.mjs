@@ -34,7 +34,7 @@ export async function person(user, { site = "app", address = `${user}@example.co
     hasTouch: true,
     timezoneId: "Asia/Tokyo",
   });
-  context.setDefaultTimeout(10_000);
+  context.setDefaultTimeout(20_000);
   const faults = [];
   const somebody = { context, user, address, site, origin: stage[site], faults, mails: 0 };
   context.on("page", (page) => watch(page, faults));

@@ -44,7 +44,8 @@ someone("prove", {}, async (me, page, seen) => {
 
 someone("limited", { site: "tight" }, async (me, page, seen) => {
   await go(page, () => press(page, "verify/send"));
-  await prove(page, "x@example.com");
+  assert.equal((await prove(page, "x@example.com")).status(), 422);
+  await seen("prove-mismatch-last");
   assert.equal((await prove(page, me.address)).status(), 429);
   await expectError(page, lang);
   await seen("prove-limited");
@@ -53,8 +54,11 @@ someone("limited", { site: "tight" }, async (me, page, seen) => {
 someone("toomany", { site: "tight" }, async (me, page, seen) => {
   await askForCode(me);
   await mail(me.address);
-  await enter(page, "000000");
-  assert.equal((await enter(page, "000000")).status(), 429);
+  assert.equal((await enter(page, "000000")).status(), 422);
+  assert.equal((await enter(page, "000001")).status(), 422);
+  await seen("code-wrong-last");
+  assert.equal((await enter(page, "000002")).status(), 429);
+  await expectError(page, lang);
   await seen("code-closed");
   await sleep(1100);
   assert.equal((await sendAgain(page)).status(), 429);
@@ -101,7 +105,7 @@ someone("codes", {}, async (me, page, seen) => {
 someone("expired", { site: "quick" }, async (me, page, seen) => {
   await askForCode(me);
   const { Code: code } = await mail(me.address);
-  await sleep(4200);
+  await sleep(8200);
   assert.equal((await enter(page, code)).status(), 422);
   await expectError(page, lang);
   await seen("code-expired");
@@ -132,7 +136,7 @@ someone("nothing", { address: null }, async (me, page, seen) => {
 });
 
 someone("overdue", { site: "late" }, async (me, page, seen) => {
-  await sleep(3200);
+  await sleep(5200);
   await page.goto(me.origin + "/inbox?x=1");
   await seen("ask-overdue");
   await page.goto(own(me, "contacts/new"));
@@ -149,7 +153,7 @@ someone("overdue", { site: "late" }, async (me, page, seen) => {
 });
 
 someone("toolate", { site: "late" }, async (me, page, seen) => {
-  await sleep(3200);
+  await sleep(5200);
   assert.equal((await go(page, () => press(page, "verify/later"))).status(), 403);
   await seen("trouble-toolate");
 });
@@ -174,7 +178,7 @@ someone("held", {}, async (me, page, seen) => {
 someone("lapsed", { site: "lapse" }, async (me, page, seen) => {
   await askForCode(me);
   await enter(page, (await mail(me.address)).Code);
-  await sleep(2200);
+  await sleep(4200);
   await page.goto(me.origin + "/");
   await expectPath(page, `${prefix}/verify`);
   await seen("ask-lapsed");
