@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"path"
 	"slices"
 	"strings"
@@ -63,11 +64,21 @@ func (g *Gate) exempt(r *http.Request) bool {
 }
 
 func oneSpelling(r *http.Request) bool {
-	if r.URL.Opaque != "" || !policy.CanonicalPath(r.URL.EscapedPath()) {
+	if r.URL.Opaque != "" || !oneHost(r.Host) || !policy.CanonicalPath(r.URL.EscapedPath()) {
 		return false
 	}
 	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
 	return !ok || original.URL == nil || original.URL.Opaque == "" && policy.CanonicalPath(original.URL.EscapedPath())
+}
+
+// oneHost tells whether a host is written in one way: Caddy's host matcher takes "[hooks.example]" for hooks.example,
+// an app behind it takes it for a host that it does not know, and serves its default one.
+func oneHost(host string) bool {
+	if !strings.ContainsAny(host, "[]") {
+		return true
+	}
+	_, err := netip.ParseAddr(withoutPort(host))
+	return err == nil
 }
 
 func (e *exemption) match(r *http.Request) bool {
