@@ -1,0 +1,315 @@
+package verify
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/contactgate/contactgate/policy"
+)
+
+// limitRow is one word of limits. It is run at its edge: allowed so many times; one more is refused, with the right
+// wait, and nothing is sent; the same after a restart; still refused a moment before the wait is over; allowed then.
+//
+// A new word is a new row. Another store, or two nodes on one, is another line of storeKinds.
+type limitRow struct {
+	word string
+	// set tightens this word and gets the others out of its way.
+	set func(l *policy.Limits)
+	// prepare comes before; try is one more of what is limited, a second after the one before.
+	prepare func(h *house)
+	try     func(h *house, n int) policy.Result
+	// allowed times try ends in fine; then in refused.
+	allowed       int
+	fine, refused policy.Outcome
+	// wait is what the first refusal says. Zero: only what ends does.
+	wait time.Duration
+	// ends is for limits that no time ends.
+	ends func(h *house)
+}
+
+func limitRows() []limitRow {
+	ann := func(h *house) Visitor { return h.person("ann", "browser") }
+	const address = "ann.long@example.com"
+	result := func(s Sent) policy.Result { return s.Result }
+	askAnn := func(h *house) { h.open(ann(h)); h.ask(ann(h), address) }
+	// wrongCode enters one, with a new code when the one before has ended.
+	wrongCode := func(h *house, _ int) policy.Result {
+		if !h.account(ann(h)).Challenge.Live(h.Now()) {
+			h.ask(ann(h), address)
+		}
+		return h.enter(ann(h), notThis(h.courier.code(h, address))).Result
+	}
+	// sendAgain asks for a code, then for it again and again.
+	sendAgain := func(h *house, n int) policy.Result {
+		if n == 0 {
+			askAnn(h)
+			return policy.Result{Outcome: policy.Started}
+		}
+		return h.again(ann(h)).Result
+	}
+	person := func(h *house, n int) Visitor {
+		v := h.person(fmt.Sprintf("user%d", n), "browser")
+		v.IP = netip.MustParseAddr(fmt.Sprintf("2001:db8:1:2::%d", n+1)) // one household
+		return v
+	}
+	oneSecond := func(l *policy.Limits) { l.ResendAfter = []time.Duration{time.Second} }
+	return []limitRow{
+		{
+			word: "code_lifetime", set: func(l *policy.Limits) { l.CodeLifetime = 2 * time.Second }, prepare: askAnn,
+			try: func(h *house, _ int) policy.Result {
+				return h.enter(ann(h), notThis(h.courier.code(h, address))).Result
+			},
+			allowed: 1, fine: policy.WrongCode, refused: policy.Expired,
+			ends: func(h *house) { h.move(time.Minute); h.again(ann(h)) },
+		},
+		{
+			word: "code_tries", set: func(l *policy.Limits) { l.CodeTries = 3 }, prepare: askAnn, try: wrongCode,
+			allowed: 3, fine: policy.WrongCode, refused: policy.TriesUsed,
+			ends: func(h *house) { h.move(time.Minute); h.again(ann(h)) },
+		},
+		{
+			word: "wrong_per_day", set: func(l *policy.Limits) { l.WrongPerDay, l.CodeLifetime = 3, 24*time.Hour }, prepare: askAnn, try: wrongCode,
+			allowed: 3, fine: policy.WrongCode, refused: policy.TooMany, wait: day - 3*time.Second,
+		},
+		{
+			word: "wrong_in_a_row", set: func(l *policy.Limits) { l.WrongInARow = 4 }, prepare: askAnn, try: wrongCode,
+			allowed: 4, fine: policy.WrongCode, refused: policy.Stopped,
+			ends: func(h *house) {
+				h.move(365 * day)
+				if s := h.ask(ann(h), address); s.Outcome != policy.Stopped {
+					h.Errorf("a year later: %+v", s.Result)
+				}
+				h.change(ann(h), func(a *policy.Account) { a.Contacts[0].WrongInARow = 0 }) // an operator
+			},
+		},
+		{
+			word: "proof_tries", set: func(l *policy.Limits) { l.ProofTries = 3 }, prepare: func(h *house) { h.open(ann(h)) },
+			try:     func(h *house, _ int) policy.Result { return result(h.prove(ann(h), address, "wrong")) },
+			allowed: 3, fine: policy.Mismatch, refused: policy.TooMany, wait: day - 3*time.Second,
+		},
+		{
+			word: "proof_tries_total", set: func(l *policy.Limits) { l.ProofTriesTotal = 4 }, prepare: func(h *house) { h.open(ann(h)) },
+			try:     func(h *house, _ int) policy.Result { return result(h.prove(ann(h), address, "wrong")) },
+			allowed: 4, fine: policy.Mismatch, refused: policy.Closed,
+			ends: func(h *house) {
+				h.move(365 * day)
+				if s := h.ask(ann(h), address); s.Outcome != policy.Closed {
+					h.Errorf("a right answer a year later: %+v", s.Result)
+				}
+				h.change(ann(h), func(a *policy.Account) { a.Contacts[0].ProofsInAll = 0 })
+			},
+		},
+		{
+			word: "resend_after", set: func(l *policy.Limits) { l.ResendAfter = []time.Duration{90 * time.Second, 2 * time.Minute} }, prepare: askAnn,
+			try:     func(h *house, _ int) policy.Result { return h.again(ann(h)).Result },
+			allowed: 0, fine: policy.Started, refused: policy.TooEarly, wait: 89 * time.Second,
+		},
+		{
+			word: "resend_after (its second step)", set: func(l *policy.Limits) { l.ResendAfter = []time.Duration{time.Second, 2 * time.Minute} }, prepare: askAnn,
+			try:     func(h *house, _ int) policy.Result { return h.again(ann(h)).Result },
+			allowed: 1, fine: policy.Started, refused: policy.TooEarly, wait: 2*time.Minute - time.Second,
+		},
+		{
+			word: "sends_per_hour", set: func(l *policy.Limits) { oneSecond(l); l.SendsPerHour, l.CodeLifetime = 3, 24*time.Hour }, try: sendAgain,
+			allowed: 3, fine: policy.Started, refused: policy.TooMany, wait: time.Hour - 3*time.Second,
+		},
+		{
+			word: "sends_per_day", set: func(l *policy.Limits) { oneSecond(l); l.SendsPerHour, l.SendsPerDay = 100, 4 }, try: sendAgain,
+			allowed: 4, fine: policy.Started, refused: policy.TooMany, wait: day - 4*time.Second,
+		},
+		{
+			word: "sends_per_address", set: func(l *policy.Limits) { l.SendsPerAddress, l.TypedSendsPerIP = 3, 100 },
+			// One address, in many accounts, from anywhere, in any case of letters.
+			try: func(h *house, n int) policy.Result {
+				v := person(h, n)
+				v.IP = netip.MustParseAddr(fmt.Sprintf("2001:db8:%x::1", n))
+				to := []string{"victim@example.org", "VICTIM@example.org", "Victim@example.org"}[n%3]
+				return result(h.add(v, to))
+			},
+			allowed: 3, fine: policy.Started, refused: policy.TooMany, wait: time.Hour - 3*time.Second,
+		},
+		{
+			word: "sends_per_ip", set: func(l *policy.Limits) { l.SendsPerIP = 3 },
+			// To addresses that the sign-in named, of many people in one household.
+			try: func(h *house, n int) policy.Result {
+				h.open(person(h, n))
+				return result(h.ask(person(h, n), fmt.Sprintf("user%d.long@example.com", n)))
+			},
+			allowed: 3, fine: policy.Started, refused: policy.TooMany, wait: time.Hour - 3*time.Second,
+		},
+		{
+			word: "typed_sends_per_ip", set: func(l *policy.Limits) { l.TypedSendsPerIP = 3 },
+			try: func(h *house, n int) policy.Result {
+				return result(h.add(person(h, n), fmt.Sprintf("typed%d@example.org", n)))
+			},
+			allowed: 3, fine: policy.Started, refused: policy.TooMany, wait: time.Hour - 3*time.Second,
+		},
+		{
+			word: "total_budget", set: func(l *policy.Limits) { l.TotalBudget = 3 },
+			try: func(h *house, n int) policy.Result {
+				v := person(h, n)
+				v.IP = netip.MustParseAddr(fmt.Sprintf("2001:db8:%x::1", n))
+				h.open(v)
+				return result(h.ask(v, v.Email))
+			},
+			allowed: 3, fine: policy.Started, refused: policy.TooMany, wait: 12*time.Hour - 4*time.Second,
+		},
+		{
+			word: "contacts", set: func(l *policy.Limits) { l.Contacts = 3 }, prepare: func(h *house) { h.open(ann(h)) },
+			try: func(h *house, n int) policy.Result {
+				to := fmt.Sprintf("more%d@example.com", n)
+				s := h.add(ann(h), to)
+				if s.Outcome == policy.Started {
+					h.accept(ann(h), to)
+				}
+				return s.Result
+			},
+			allowed: 2, fine: policy.Started, refused: policy.Full,
+			ends: func(h *house) { h.change(ann(h), func(a *policy.Account) { a.Contacts[1].Retired = true }) },
+		},
+		{
+			word: "contacts_per_day", set: func(l *policy.Limits) { l.ContactsPerDay = 3 },
+			try: func(h *house, n int) policy.Result {
+				return result(h.add(ann(h), fmt.Sprintf("more%d@example.com", n)))
+			},
+			allowed: 3, fine: policy.Started, refused: policy.TooMany, wait: day - 3*time.Second,
+		},
+	}
+}
+
+func TestEveryLimitAtItsEdge(t *testing.T) {
+	for _, kind := range storeKinds {
+		for _, row := range limitRows() {
+			t.Run(kind.name+"/"+row.word, func(t *testing.T) {
+				h := newHouse(t, func(h *house) { h.kind = kind; row.set(&h.rules.Limits) })
+				if err := h.rules.Validate(); err != nil {
+					t.Fatal(err)
+				}
+				if row.prepare != nil {
+					row.prepare(h)
+				}
+				row.run(h)
+			})
+		}
+	}
+}
+
+func (row limitRow) run(h *house) {
+	n := 0
+	try := func(what string, want policy.Result) {
+		h.Helper()
+		sent := len(h.courier.all(policy.SendCode))
+		got := row.try(h, n)
+		n++
+		if got.Outcome != want.Outcome || got.Wait != want.Wait {
+			h.Fatalf("%s: outcome %d, wait %s; want %d, %s", what, got.Outcome, got.Wait, want.Outcome, want.Wait)
+		}
+		// (A wrong code may have to ask for one first.)
+		if want.Outcome == row.refused && row.fine != policy.WrongCode && len(h.courier.all(policy.SendCode)) != sent {
+			h.Errorf("%s: refused, and sent all the same", what)
+		}
+	}
+	refused := policy.Result{Outcome: row.refused, Wait: row.wait}
+	for i := range row.allowed {
+		h.move(time.Second)
+		try(fmt.Sprintf("number %d", i+1), policy.Result{Outcome: row.fine})
+	}
+	h.move(time.Second)
+	try("one more", refused)
+	try("once more, with the wait unchanged by asking", refused)
+	h.restart()
+	try("after a restart", refused)
+	if row.ends != nil {
+		row.ends(h)
+		try("after what ends it", policy.Result{Outcome: row.fine})
+		return
+	}
+	h.move(row.wait - time.Millisecond)
+	refused.Wait = time.Millisecond
+	try("a moment before the wait is over", refused)
+	h.move(time.Millisecond)
+	try("when the wait is over", policy.Result{Outcome: row.fine})
+}
+
+// Every word of limits is either run above or waits for the channel that it is about.
+func TestNoLimitIsForgotten(t *testing.T) {
+	later := []string{"voice_per_day", "country_budget", "authenticator_tries", "last4_tries", "last4_tries_total"}
+	zero := policy.Limits{}
+	run := map[string]bool{}
+	for _, row := range limitRows() {
+		word, _, _ := strings.Cut(row.word, " ")
+		run[word] = true
+	}
+	for line := range strings.Lines(zero.Validate().Error()) {
+		word := strings.Fields(line)[1]
+		word = strings.TrimSuffix(word, ":")
+		known := run[word]
+		for _, l := range later {
+			known = known || l == word
+		}
+		if !known {
+			t.Errorf("the limit %s is run at its edge by no test", word)
+		}
+	}
+}
+
+func TestOneOfficeSharesAnAddressAndAllGetTheirCode(t *testing.T) {
+	h := newHouse(t)
+	for n := range 60 {
+		v := h.person(fmt.Sprintf("user%d", n), "browser")
+		h.open(v)
+		if s := h.ask(v, v.Email); s.Outcome != policy.Started || s.State != policy.SendAccepted {
+			t.Fatalf("person %d: %+v", n, s)
+		}
+	}
+}
+
+func TestWhomAnIPAddressStandsFor(t *testing.T) {
+	for a, b := range map[string]string{
+		"192.0.2.1": "::ffff:192.0.2.1", "2001:db8::1": "2001:db8::ffff:1", "fe80::1%eth0": "fe80::2%eth1",
+	} {
+		if client(netip.MustParseAddr(a)) != client(netip.MustParseAddr(b)) {
+			t.Errorf("%s and %s are counted apart", a, b)
+		}
+	}
+	for a, b := range map[string]string{"192.0.2.1": "192.0.2.2", "2001:db8::1": "2001:db8:0:1::1"} {
+		if client(netip.MustParseAddr(a)) == client(netip.MustParseAddr(b)) {
+			t.Errorf("%s and %s are counted together", a, b)
+		}
+	}
+}
+
+// Nobody can spend another account's tries or sends.
+func TestLimitsBelongToTheOneWhoIsLimited(t *testing.T) {
+	h := newHouse(t)
+	ann, eve := h.person("ann", "browser"), h.person("eve", "browser")
+	eve.IP = netip.MustParseAddr("198.51.100.9")
+	eve.Email = ann.Email // whoever signs eve in says so
+	h.open(ann)
+	h.open(eve)
+	for range 30 {
+		h.prove(eve, ann.Email, "wrong")
+		h.enter(eve, "000000")
+		h.add(eve, "ANN.LONG@example.com")
+		h.again(eve)
+		h.move(time.Second)
+	}
+	before := h.account(ann)
+	if len(before.Wrong)+len(before.Sends)+before.Contacts[0].ProofsInAll != 0 {
+		t.Errorf("eve spent what is ann's: %+v", before)
+	}
+	if s := h.ask(ann, ann.Email); s.Outcome != policy.Started {
+		t.Errorf("ann: %+v", s.Result)
+	}
+	code := h.courier.code(h, ann.Email)
+	h.enter(eve, code)
+	if e := h.enter(ann, code); e.Outcome != policy.Accepted {
+		t.Errorf("ann: %+v", e.Result)
+	}
+	if a := h.account(eve); a.EverVerified {
+		t.Error("ann's code confirmed something of eve's")
+	}
+}
