@@ -94,10 +94,12 @@ func runDoctor(flags caddycmd.Flags) (int, error) {
 		return caddy.ExitCodeFailedStartup, err
 	}
 	if !answer.OK {
-		return exitNo, errors.New("not all is well")
+		return exitNo, errNotWell
 	}
 	return caddy.ExitCodeSuccess, nil
 }
+
+var errNotWell = errors.New("not all is well")
 
 func printDoctor(asJSON bool, answer *doctorAnswer) error {
 	if asJSON {
