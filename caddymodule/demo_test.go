@@ -171,7 +171,8 @@ func (b *browser) code(to string) string {
 	if !strings.Contains(mail, to) {
 		b.t.Fatalf("the newest mail is not for %s:\n%s", to, reader.page)
 	}
-	return codePattern.FindString(mail[strings.Index(mail, "<pre"):])
+	_, text, _ := strings.Cut(mail, "<pre")
+	return codePattern.FindString(text)
 }
 
 // confirm goes from step 1 to the code.
