@@ -55,7 +55,7 @@ The app finds out who is signed in from the request header Remote-User.`,
 			if configOnly {
 				return d.printConfig()
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 			defer stop()
 			context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 			return d.run(ctx)

@@ -309,7 +309,7 @@ func TestDemoStopsOnASignal(t *testing.T) {
 		}
 		return
 	}
-	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
 		home, temp := t.TempDir(), t.TempDir()
 		demo := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDemoStopsOnASignal$")
 		demo.Env = []string{"CONTACTGATE_DEMO=1", "HOME=" + home, "TMPDIR=" + temp}
