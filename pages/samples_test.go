@@ -57,6 +57,7 @@ func samples() map[string]View {
 		"prove-empty":    Prove{Contact: private, Channel: "email", Problem: "empty"},
 		"prove-mismatch": Prove{Contact: private, Channel: "email", Typed: "anna@exmaple.com", Problem: "mismatch", Left: 4},
 		"prove-last-try": Prove{Contact: private, Channel: "email", Typed: "anna", Problem: "mismatch", Left: 1},
+		"prove-last":     Prove{Contact: private, Channel: "email", Typed: "anna", Problem: "mismatch"},
 		"prove-wait":     Prove{Contact: private, Channel: "email", Typed: "anna", Problem: "wait", Wait: 5 * time.Hour},
 		"prove-closed":   Prove{Contact: private, Channel: "email", Problem: "closed"},
 
@@ -72,6 +73,7 @@ func samples() map[string]View {
 		"code-long":        problem("long"),
 		"code-letters":     problem("letters"),
 		"code-wrong":       problem("wrong"),
+		"code-last":        code(func(c *Code) { c.Problem, c.ResendIn = "wrong", 0 }),
 		"code-expired":     problem("expired"),
 		"code-replaced":    problem("replaced"),
 		"code-wait":        problem("wait"),

@@ -58,7 +58,7 @@ type Prove struct {
 	Typed string
 	// Problem is "" , "empty", "mismatch", "wait" (too many tries; see Wait) or "closed" (no more tries for this contact; use another way).
 	Problem string
-	// Left is how many tries are left after a mismatch.
+	// Left is how many tries are left after a mismatch; after the last one the page offers other ways only.
 	Left int
 	Wait time.Duration
 }
