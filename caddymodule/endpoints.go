@@ -69,14 +69,14 @@ var readable = []string{"verify", "verify/code", "contacts/new", "done", "help"}
 func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request) error {
 	name, ok := g.ownName(r)
 	if !ok {
-		return g.trouble(w, r, http.StatusNotFound, "notfound")
+		return g.troubleWait(w, r, http.StatusNotFound, "notfound", 0, "/")
 	}
 	if file, ok := strings.CutPrefix(name, "assets/"); ok {
 		return g.serveAsset(w, r, file)
 	}
 	e, ok := endpoints[name]
 	if !ok {
-		return g.trouble(w, r, http.StatusNotFound, "notfound")
+		return g.troubleWait(w, r, http.StatusNotFound, "notfound", 0, "/")
 	}
 	handle := e.get
 	switch r.Method {
@@ -121,7 +121,7 @@ func (g *Gate) serveAsset(w http.ResponseWriter, r *http.Request, file string) e
 		return g.notAllowed(w, r, endpoint{get: (*visit).ask})
 	}
 	if !g.pages.ServeAsset(w, file) {
-		return g.trouble(w, r, http.StatusNotFound, "notfound")
+		return g.troubleWait(w, r, http.StatusNotFound, "notfound", 0, "/")
 	}
 	return nil
 }
@@ -284,7 +284,7 @@ func (x *visit) showAsk(status int, seen verify.Visit, failed, masked string) er
 	}
 	if d.Reason == policy.OnHold {
 		v.HoldUntil = d.Deadline
-	} else if d.Standing == policy.Due {
+	} else if d.Standing == policy.Due || v.Overdue {
 		v.Deadline, v.DaysLeft = d.Deadline, daysLeft(d.Deadline, seen.Now)
 	}
 	return x.page(status, v)
@@ -409,8 +409,6 @@ func (x *visit) code() error {
 	}
 	c := x.live.flow.Pending(a, x.v)
 	switch {
-	case c == nil && a.Challenge.Live(time.Now()):
-		return x.showCode(http.StatusOK, a, a.Challenge, pages.Code{Problem: "replaced"})
 	case c == nil:
 		return seeOther(x.w, x.prefix+"/verify")
 	case !c.Done.IsZero():
@@ -575,7 +573,7 @@ func (x *visit) showAdd(status int, v pages.Add) error {
 	}
 	if d.Standing != policy.Verified && d.Standing != policy.Exempt {
 		v.Overdue, v.CanLater = d.Action == policy.Block, d.Action != policy.Block
-		if d.Standing == policy.Due {
+		if d.Standing == policy.Due || v.Overdue {
 			v.Deadline, v.DaysLeft = d.Deadline, daysLeft(d.Deadline, seen.Now)
 		}
 	}
@@ -611,6 +609,8 @@ func (x *visit) add() error {
 		v.Problem, v.Wait = "wait", s.Wait
 		x.w.Header().Set("Retry-After", seconds(s.Wait))
 		return x.showAdd(http.StatusTooManyRequests, v)
+	case s.Outcome == policy.Gone: // it is on file and on hold: that page says until when
+		return seeOther(x.w, x.prefix+"/verify")
 	case s.Outcome == policy.Full || s.Outcome == policy.Stopped:
 		v.Problem = "full"
 		return x.showAdd(http.StatusTooManyRequests, v)
@@ -645,7 +645,7 @@ func (x *visit) done() error {
 	if !policy.ReturnPath(v.Continue, x.prefix, x.signOutPath) {
 		v.Continue = "/"
 	}
-	v.Second = len(v.Verified) == 1
+	v.Second = len(v.Verified) == 1 && v.HoldUntil.IsZero() && seen.Decision.Reason != policy.OnHold
 	return x.page(http.StatusOK, v)
 }
 

@@ -90,7 +90,8 @@ func (a *Account) Find(kind Kind, address Address) *Contact {
 	return nil
 }
 
-// VerifiedContact is the contact of a kind that was confirmed last and counts under these rules, or nil.
+// VerifiedContact is the contact of a kind that counts under these rules and has been on file longest, or nil: a newly
+// added one does not take the place of the one that an app knows.
 func (a *Account) VerifiedContact(r *Rules, kind Kind, now time.Time) *Contact {
 	var best *Contact
 	for i := range a.Contacts {
@@ -98,7 +99,7 @@ func (a *Account) VerifiedContact(r *Rules, kind Kind, now time.Time) *Contact {
 		if c.Kind != kind || !c.Counts(now) || r.Reconfirm != 0 && !now.Before(c.Verified.Add(r.Reconfirm)) {
 			continue
 		}
-		if best == nil || c.Verified.After(best.Verified) {
+		if best == nil || c.Added.Before(best.Added) {
 			best = c
 		}
 	}

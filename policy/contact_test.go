@@ -121,15 +121,15 @@ func TestNamingMakesRoomFromUnconfirmedClaimsOnly(t *testing.T) {
 	}
 }
 
-func TestVerifiedContactIsTheLatestThatCounts(t *testing.T) {
+func TestVerifiedContactIsTheOldestThatCounts(t *testing.T) {
 	r := Defaults()
 	r.Reconfirm = 10 * day
 	a := &Account{Contacts: []Contact{
-		{ID: "old", Kind: Email, Address: "1@e.example", Verified: noon.Add(-11 * day)},
-		{ID: "mid", Kind: Email, Address: "2@e.example", Verified: noon.Add(-3 * day)},
-		{ID: "new", Kind: Email, Address: "3@e.example", Verified: noon.Add(-2 * day)},
-		{ID: "held", Kind: Email, Address: "4@e.example", Verified: noon.Add(-day), HoldUntil: noon.Add(day)},
-		{ID: "gone", Kind: Email, Address: "5@e.example", Verified: noon, Retired: true},
+		{ID: "lapsed", Kind: Email, Address: "1@e.example", Added: noon.Add(-90 * day), Verified: noon.Add(-11 * day)},
+		{ID: "young", Kind: Email, Address: "3@e.example", Added: noon.Add(-70 * day), Verified: noon.Add(-2 * day)},
+		{ID: "old", Kind: Email, Address: "2@e.example", Added: noon.Add(-80 * day), Verified: noon.Add(-3 * day)},
+		{ID: "held", Kind: Email, Address: "4@e.example", Added: noon.Add(-85 * day), Verified: noon.Add(-day), HoldUntil: noon.Add(day)},
+		{ID: "gone", Kind: Email, Address: "5@e.example", Added: noon.Add(-99 * day), Verified: noon, Retired: true},
 		{ID: "phone", Kind: Phone, Address: "+819012345678", Verified: noon},
 	}}
 	for _, c := range []struct {
@@ -137,7 +137,7 @@ func TestVerifiedContactIsTheLatestThatCounts(t *testing.T) {
 		kind Kind
 		want string
 	}{
-		{noon, Email, "new"}, {noon, Phone, "phone"}, {noon.Add(day), Email, "held"},
+		{noon, Email, "old"}, {noon, Phone, "phone"}, {noon.Add(day - time.Millisecond), Email, "old"}, {noon.Add(day), Email, "held"},
 		{noon.Add(8 * day), Email, "held"},
 		{noon.Add(9*day - time.Millisecond), Email, "held"}, {noon.Add(9 * day), Email, ""},
 	} {
