@@ -13,6 +13,7 @@ import (
 const (
 	longestAddress = 254 // RFC 5321, section 4.5.3.1.3, without the angle brackets
 	longestLocal   = 64  // section 4.5.3.1.1
+	longestLabel   = 63  // RFC 1035, section 2.3.4
 )
 
 // oddDots are the domains of carriers that once gave out addresses which RFC 5321 does not allow unquoted, such as
@@ -70,6 +71,11 @@ func asciiDomain(domain string) (string, bool) {
 	}
 	if _, err := netip.ParseAddr(ascii); err == nil {
 		return "", false
+	}
+	for label := range strings.SplitSeq(ascii, ".") {
+		if len(label) > longestLabel {
+			return "", false
+		}
 	}
 	return strings.ToLower(ascii), true
 }

@@ -124,7 +124,7 @@ func (f *Flow) Later(ctx context.Context, r *policy.Rules, v Visitor, q policy.R
 	now := f.now()
 	var d policy.Decision
 	_, err := f.update(ctx, v, now, func(a *policy.Account) bool {
-		d = r.Decide(q, a.Facts(now), now)
+		d = r.Decide(q, f.facts(a, now), now)
 		if d.Action != policy.Ask {
 			return false
 		}

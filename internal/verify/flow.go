@@ -49,7 +49,9 @@ type Flow struct {
 	index struct{ account, session, handle, form, back, limit []byte }
 	cache *cache
 	work  *workers
-	ready atomic.Bool
+	// outages are the times in which messages could not be handed over.
+	outages outages
+	ready   atomic.Bool
 	// admitting lets one caller at a time ask whether the store is the right one.
 	admitting sync.Mutex
 	refused   *NotReady
@@ -226,12 +228,12 @@ func (f *Flow) decideFromStore(ctx context.Context, r *policy.Rules, v Visitor, 
 	if a == nil {
 		a = &policy.Account{}
 	}
-	before := a.Facts(now)
+	before := f.facts(a, now)
 	d := r.Decide(q, before, now)
 	if d.Records() || claimsNews(a, v) {
 		if a, err = f.update(ctx, v, now, func(a *policy.Account) bool {
 			news := f.nameClaims(a, v, r, now)
-			before = a.Facts(now)
+			before = f.facts(a, now)
 			d = r.Decide(q, before, now)
 			a.Record(r, d, now)
 			return news || d.Records()
@@ -240,6 +242,9 @@ func (f *Flow) decideFromStore(ctx context.Context, r *policy.Rules, v Visitor, 
 		}
 		if d.StartsShown {
 			f.audit("grace_started", v, "deadline", a.Facts(now).Grace.Deadline(r))
+		}
+		if d.Excuses {
+			f.audit("deadline_moved", v, "deadline", d.Deadline)
 		}
 		d = afterRecording(r, d, a, now)
 	}

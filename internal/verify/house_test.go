@@ -415,15 +415,24 @@ func (h *house) wantOutcome(what string, got, want policy.Outcome) {
 	}
 }
 
-// settleNotices waits until the workers have nothing to do any more for somebody.
+// settle lets the workers do what is due for somebody, and waits for what they have in hand.
 func (h *house) settle(v Visitor) {
 	h.Helper()
 	for range 1000 {
-		due := h.account(v).Due()
-		if due.IsZero() || due.After(h.Now()) {
+		a := h.account(v)
+		if due := a.Due(); !due.IsZero() && !due.After(h.Now()) {
+			h.work.serve(h.Context(), h.accountKey(v.Realm, v.User))
+			continue
+		}
+		i := slices.IndexFunc(a.Outbox, func(s policy.Send) bool { return s.Taken.After(h.Now()) })
+		if i < 0 {
 			return
 		}
-		h.work.serve(h.Context(), h.accountKey(v.Realm, v.User))
+		settled, forget := h.work.expect(a.Outbox[i].ID)
+		if slices.ContainsFunc(h.account(v).Outbox, func(s policy.Send) bool { return s.ID == a.Outbox[i].ID && s.Taken.After(h.Now()) }) {
+			<-settled
+		}
+		forget()
 	}
 	h.Fatal("the workers do not come to an end")
 }

@@ -86,8 +86,9 @@ func (s *fast) Update(ctx context.Context, key string, fn func(store.Record) (st
 	if err != nil {
 		return err
 	}
-	if next.Value == nil && s.read(key).Value == nil {
-		return nil // there was nothing to delete
+	if old := s.read(key); bytes.Equal(old.Value, next.Value) && (old.Value == nil) == (next.Value == nil) &&
+		old.Due.Equal(next.Due) && old.Expires.Equal(next.Expires) {
+		return nil // no change
 	}
 	next.Value = bytes.Clone(next.Value)
 	if s.kept.records[key] = next; next.Value == nil {

@@ -15,6 +15,11 @@ type Courier interface {
 	Deliver(ctx context.Context, l Letter) policy.Delivery
 }
 
+// Prober is a Courier that can tell whether carriers are within reach, without handing anything over.
+type Prober interface {
+	Reachable(ctx context.Context) error
+}
+
 // Letter is a message about to be handed over. To and Code must not reach a log.
 type Letter struct {
 	ID, Kind, Channel, To, Language, Code, Host, Browser, ContactKind string
@@ -79,6 +84,7 @@ func (w *workers) poll(ctx context.Context) {
 			return
 		case <-tick.C:
 			w.findDue(ctx)
+			w.flow.watchOutages(ctx)
 		}
 	}
 }
@@ -161,6 +167,7 @@ func (w *workers) deliver(ctx context.Context, key string, a *policy.Account, s 
 	if f.Count != nil {
 		f.Count.CodeSent(s.Channel, result, f.Now().Sub(began))
 	}
+	f.learnFrom(ctx, s, result)
 	w.settle(ctx, key, a, s, result)
 }
 

@@ -1,0 +1,179 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/contactgate/contactgate/internal/store"
+	"github.com/contactgate/contactgate/policy"
+)
+
+func TestNoStoreForSomebodyKnownToBeVerified(t *testing.T) {
+	h := newHouse(t)
+	ann := h.person("ann", "browser")
+	h.confirm(ann, ann.Email)
+	h.settle(ann)
+	h.open(ann)
+	before := h.probe.asked()
+	for range 1000 {
+		v := h.open(ann)
+		if v.Standing != policy.Verified || v.Email != ann.Email {
+			t.Fatalf("%+v", v)
+		}
+		h.move(50 * time.Millisecond)
+	}
+	if n := h.probe.asked() - before; n != 0 {
+		t.Errorf("%d calls of the store", n)
+	}
+	// 50 s have passed. With the store away it lasts until the minute is over, not longer.
+	h.probe.faults(func(context.Context, string, string) error { return errors.New("away") }, nil)
+	h.move(10*time.Second - time.Millisecond)
+	if v := h.open(ann); v.Standing != policy.Verified {
+		t.Errorf("in the last moment: %+v", v.Decision)
+	}
+	h.move(time.Millisecond)
+	if v, err := h.Decide(t.Context(), &h.rules, ann, opening(ann)); !errors.Is(err, ErrUnavailable) || v.Action != policy.Refuse {
+		t.Errorf("after a minute: %+v, %v", v.Decision, err)
+	}
+	h.probe.faults(nil, nil)
+	h.open(ann)
+	// An entry from a clock that has stepped back since is not younger than it is.
+	h.move(-time.Hour)
+	before = h.probe.asked()
+	h.open(ann)
+	if h.probe.asked() == before {
+		t.Error("believed for an hour and a minute")
+	}
+}
+
+func TestOnlyTheVerifiedAreRemembered(t *testing.T) {
+	h := newHouse(t)
+	ann := h.person("ann", "browser")
+	h.open(ann)
+	for _, what := range []string{"in grace", "overdue"} {
+		before := h.probe.asked()
+		h.open(ann)
+		if h.probe.asked() == before {
+			t.Errorf("%s: the store was not asked", what)
+		}
+		h.move(8 * day)
+	}
+	held := newHouse(t)
+	v := verifiedLongAgo(held)
+	held.addContact(v, added)
+	held.settle(v)
+	held.open(v)
+	before := held.probe.asked()
+	held.open(v)
+	if held.probe.asked() == before {
+		t.Error("on hold: the store was not asked")
+	}
+}
+
+func TestChangesAreNoticedAtOnce(t *testing.T) {
+	h := newHouse(t)
+	ann := h.person("ann", "browser")
+	h.confirm(ann, ann.Email)
+	h.settle(ann)
+	retire := func(a *policy.Account) {
+		a.Contacts[0].Retired = true
+		a.Grace = policy.Grace{Shown: noon.Add(-8 * day)}
+	}
+	back := func(a *policy.Account) { a.Contacts[0].Retired = false }
+	h.open(ann)
+	h.change(ann, retire)
+	if v := h.open(ann); v.Action != policy.Block {
+		t.Errorf("after an operator's change: %+v", v.Decision)
+	}
+	h.change(ann, back)
+	h.open(ann)
+	// A change whose answer was lost may have happened.
+	h.probe.faults(nil, func(_ string, err error) error { return errors.Join(err, errors.New("answer lost")) })
+	if _, err := h.update(t.Context(), ann, h.Now(), func(a *policy.Account) bool { retire(a); return true }); err == nil {
+		t.Fatal("no error")
+	}
+	h.probe.faults(nil, nil)
+	if v := h.open(ann); v.Action != policy.Block {
+		t.Errorf("after a change whose answer was lost: %+v", v.Decision)
+	}
+	// Another claim of the sign-in has to be registered first.
+	h.change(ann, back)
+	h.open(ann)
+	other := ann
+	other.Email = "other@example.com"
+	h.open(other)
+	if h.contact(ann, "other@example.com").ID == "" {
+		t.Error("a claim went unnoticed")
+	}
+	// One person's knowledge is nobody else's.
+	eve := h.person("eve", "browser")
+	if v := h.open(eve); v.Standing == policy.Verified {
+		t.Error("eve is verified")
+	}
+	elsewhere := ann
+	elsewhere.Realm = "another realm"
+	if v := h.open(elsewhere); v.Standing == policy.Verified {
+		t.Error("ann is verified in another realm")
+	}
+}
+
+// A slow reader must not put back what a change in the meantime has made untrue.
+func TestASlowReaderDoesNotBringBackTheOldState(t *testing.T) {
+	h := newHouse(t)
+	ann := h.person("ann", "browser")
+	h.confirm(ann, ann.Email)
+	h.settle(ann)
+	h.cache.forget(realm, "ann")
+	reading, goOn := make(chan struct{}), make(chan struct{})
+	h.probe.faults(nil, nil)
+	slow := &slowGet{probe: h.probe, reading: reading, goOn: goOn}
+	h.Flow.Store = slow
+	done := make(chan Verdict)
+	go func() { done <- h.open(ann) }()
+	<-reading // it has what was in the store
+	h.Flow.Store = h.probe
+	h.change(ann, func(a *policy.Account) {
+		a.Contacts[0].Retired = true
+		a.Grace = policy.Grace{Shown: noon.Add(-8 * day)}
+	})
+	close(goOn)
+	if v := <-done; v.Standing != policy.Verified {
+		t.Fatalf("the slow reader: %+v", v.Decision)
+	}
+	if v := h.open(ann); v.Action != policy.Block {
+		t.Errorf("afterwards: %+v", v.Decision)
+	}
+}
+
+func TestCacheKnowsEachSitesReconfirm(t *testing.T) {
+	h := newHouse(t)
+	ann := h.person("ann", "browser")
+	h.confirm(ann, ann.Email)
+	h.settle(ann)
+	h.move(10 * day)
+	h.open(ann)
+	strict := h.rules
+	strict.Reconfirm = 10 * day
+	if v, err := h.Decide(t.Context(), &strict, ann, opening(ann)); err != nil || v.Standing == policy.Verified || v.Email != "" {
+		t.Errorf("%+v, %q, %v", v.Decision, v.Email, err)
+	}
+	if v := h.open(ann); v.Standing != policy.Verified {
+		t.Errorf("%+v", v.Decision)
+	}
+}
+
+// slowGet holds back what it has read.
+type slowGet struct {
+	*probe
+	reading chan<- struct{}
+	goOn    <-chan struct{}
+}
+
+func (s *slowGet) Get(ctx context.Context, key string) (store.Record, error) {
+	r, err := s.probe.Get(ctx, key)
+	close(s.reading)
+	<-s.goOn
+	return r, err
+}
