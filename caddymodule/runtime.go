@@ -256,6 +256,14 @@ func (c *courier) Deliver(ctx context.Context, l verify.Letter) policy.Delivery 
 	return c.outcome(l, c.app.mail.Send(ctx, m))
 }
 
+// Reachable tells whether the mail server can be used, so that an outage is known to be over.
+func (c *courier) Reachable(ctx context.Context) error {
+	if checker, ok := c.app.mail.(interface{ Check(context.Context) error }); ok {
+		return checker.Check(ctx)
+	}
+	return nil
+}
+
 // outcome turns a sender's error into what the account remembers. Senders' errors hold no recipient.
 func (c *courier) outcome(l verify.Letter, err error) policy.Delivery {
 	if err == nil {

@@ -174,7 +174,7 @@ func (o *OutboxSender) Cleanup() error {
 }
 
 // From is shown on the pages in place of a real sender.
-func (o *OutboxSender) From() string { return "outbox" }
+func (o *OutboxSender) From() string { return "Outbox <no-reply@outbox.invalid>" }
 
 // UnmarshalCaddyfile reads:
 //

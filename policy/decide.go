@@ -106,12 +106,14 @@ type Decision struct {
 	Deadline time.Time
 	// Interrupt: this very request is answered with our page.
 	Interrupt bool
+	// Excuses: the deadline fell in an outage of our senders and has moved.
+	Excuses bool
 	// StartsSeen and StartsShown name the clocks that this request starts; RecordAsk that it uses up ask_every.
 	StartsSeen, StartsShown, RecordAsk bool
 }
 
 // Records tells whether the decision changes the account.
-func (d Decision) Records() bool { return d.StartsSeen || d.StartsShown || d.RecordAsk }
+func (d Decision) Records() bool { return d.StartsSeen || d.StartsShown || d.RecordAsk || d.Excuses }
 
 // Facts are what a decision needs of an account, flat, so that they can be kept in a cache.
 type Facts struct {
@@ -122,6 +124,8 @@ type Facts struct {
 	Grace           Grace
 	Asked           time.Time
 	ExemptUntil     time.Time
+	// Outages of our senders, which are no fact of the account but excuse it.
+	Outages []Outage
 }
 
 // Step is one line of a trace: a rule, and whether it answered.
@@ -153,7 +157,7 @@ func (r *Rules) decide(q Request, f Facts, now time.Time, trace *[]Step) Decisio
 	if rule("4 the account is exempt", r.exemption(q, f, now) != NoReason) {
 		return Decision{Action: Pass, Reason: r.exemption(q, f, now), Standing: Exempt}
 	}
-	standing, deadline := r.Standing(f, now)
+	standing, deadline, excused := r.standing(f, now)
 	if rule("5 outside rollout", !r.LeftOut.Includes(q.Realm, q.User)) {
 		return Decision{Action: Pass, Reason: OutsideRollout, Standing: standing, Deadline: deadline}
 	}
@@ -164,10 +168,10 @@ func (r *Rules) decide(q Request, f Facts, now time.Time, trace *[]Step) Decisio
 		return Decision{Action: Pass, Reason: OnHold, Standing: Due, Deadline: f.HoldUntil}
 	}
 	if rule("8 in grace", standing == Due) {
-		return r.soften(q, f, now, Decision{Action: Ask, Reason: InGrace, Standing: Due, Deadline: deadline})
+		return r.soften(q, f, now, Decision{Action: Ask, Reason: InGrace, Standing: Due, Deadline: deadline, Excuses: excused})
 	}
 	rule("8 grace is over", true)
-	return r.soften(q, f, now, Decision{Action: Block, Reason: GraceOver, Standing: Overdue, Deadline: deadline})
+	return r.soften(q, f, now, Decision{Action: Block, Reason: GraceOver, Standing: Overdue, Deadline: deadline, Excuses: excused})
 }
 
 func (r *Rules) exemption(q Request, f Facts, now time.Time) Reason {
@@ -217,19 +221,26 @@ func (r *Rules) asksAgain(f Facts, now time.Time) bool {
 
 // Standing is what these rules say of an account, whatever asks. The deadline is zero while no clock runs.
 func (r *Rules) Standing(f Facts, now time.Time) (Standing, time.Time) {
+	standing, deadline, _ := r.standing(f, now)
+	return standing, deadline
+}
+
+// standing also tells whether the deadline was moved by an outage and should be written down.
+func (r *Rules) standing(f Facts, now time.Time) (s Standing, deadline time.Time, excused bool) {
 	switch {
 	case now.Before(f.ExemptUntil):
-		return Exempt, time.Time{}
+		return Exempt, time.Time{}, false
 	case r.verified(f, now):
-		return Verified, time.Time{}
+		return Verified, time.Time{}, false
 	case f.onHold(now):
-		return Due, f.HoldUntil
+		return Due, f.HoldUntil, false
 	}
-	deadline := r.grace(f, now).Deadline(r)
+	g := r.grace(f, now)
+	deadline, excused = f.excused(g, g.Deadline(r), now)
 	if deadline.IsZero() || now.Before(deadline) {
-		return Due, deadline
+		return Due, deadline, excused
 	}
-	return Overdue, deadline
+	return Overdue, deadline, excused
 }
 
 // confirmed is the latest confirmation that counts at now: a hold that has ended counts from when the code was entered.

@@ -11,8 +11,10 @@ type Grace struct {
 	Seen time.Time `cbor:"2,keyasint,omitzero"`
 	// Shown is when a page being opened was first answered with our page.
 	Shown time.Time `cbor:"3,keyasint,omitzero"`
-	// Until is a later deadline that an operator gave.
+	// Until is a later deadline, which an operator gave, or an outage of our senders.
 	Until time.Time `cbor:"4,keyasint,omitzero"`
+	// Excused: an outage has moved the deadline. It does so once.
+	Excused bool `cbor:"5,keyasint,omitzero"`
 }
 
 // Deadline is when grace ends under these rules; zero while no clock has started, whatever an operator gave: a favour
@@ -37,6 +39,9 @@ func (g Grace) Deadline(r *Rules) time.Time {
 // Record writes down what a decision started. It must be called with the decision that was made from the
 // account's present facts, in the same atomic update.
 func (a *Account) Record(r *Rules, d Decision, now time.Time) {
+	if d.Excuses {
+		a.Grace.Until, a.Grace.Excused = d.Deadline, true
+	}
 	if d.StartsSeen || d.StartsShown {
 		a.Grace = r.grace(a.Facts(now), now)
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"reflect"
 	"testing"
 	"time"
 )
@@ -246,7 +247,7 @@ func TestFactsOfContacts(t *testing.T) {
 	}}
 	f := a.Facts(noon)
 	want := Facts{Confirmed: ago(2 * day), Held: ago(time.Hour), HoldUntil: ahead(2 * day), Grace: a.Grace, Asked: a.Asked, ExemptUntil: a.ExemptUntil}
-	if f != want {
+	if !reflect.DeepEqual(f, want) {
 		t.Errorf("%+v\nwant %+v", f, want)
 	}
 	if f := a.Facts(ahead(2 * day)); !f.Confirmed.Equal(ago(time.Hour)) || !f.Held.Equal(ago(2*time.Hour)) {
