@@ -4,21 +4,14 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after } from "node:test";
 import { AxeBuilder } from "@axe-core/playwright";
-import { chromium } from "playwright-core";
+import { launch } from "./chromium.mjs";
 
 /** What ../browser_test.go started: the addresses of the sites, of the control, and where screenshots go. */
 export const stage = JSON.parse(process.env.STAGE);
 export const prefix = "/.contactgate";
 export const locales = { en: "en-GB", ja: "ja-JP" };
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: [
-    "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-gpu",
-  ],
-});
-const people = new Set();
+const browser = await launch();
 after(async () => {
   await browser.close();
 });
@@ -44,7 +37,6 @@ export async function person(user, { site = "app", address = `${user}@example.co
   });
   await signIn(somebody, address);
   somebody.page = await context.newPage();
-  people.add(somebody);
   return somebody;
 }
 
@@ -67,7 +59,6 @@ function watch(page, faults) {
 
 /** Ends a person's visit: nothing may have been complained of on the way. */
 export async function leave(somebody) {
-  people.delete(somebody);
   await somebody.context.close();
   assert.deepEqual(somebody.faults, []);
 }
@@ -197,7 +188,7 @@ export async function fits(page) {
   });
 }
 
-async function shoot(page, name, lang, scheme, width) {
+export async function shoot(page, name, lang, scheme, width) {
   if (!stage.screenshots) return;
   mkdirSync(stage.screenshots, { recursive: true });
   await page.screenshot({ path: join(stage.screenshots, `${name}.${lang}.${scheme}.${width}.png`), fullPage: true });

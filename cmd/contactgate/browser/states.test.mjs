@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { askForCode, control, expectError, expectPath, go, locales, look, mail, own, person, prefix, press, signIn, visit } from "./lib.mjs";
+import { askForCode, control, expectError, expectPath, go, locales, look, mail, own, person, prefix, press, shoot, signIn, visit } from "./lib.mjs";
 
 const lang = process.env.LANG_OF_PAGES;
 assert.ok(lang in locales, "LANG_OF_PAGES names the language");
@@ -23,8 +23,13 @@ const prove = async (page, proof) => {
   return go(page, () => press(page, "verify/send"));
 };
 
-someone("grace", {}, async (me, page, seen) => {
+someone("anna", {}, async (me, page, seen) => {
   await seen("ask-grace");
+  await page.setViewportSize({ width: 390, height: 700 });
+  for (const scheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme: scheme });
+    await shoot(page, "readme", lang, scheme, 390);
+  }
   await signIn(me, `new.address.${lang}@a-rather-long-department.university.example.ac.jp`);
   await page.goto(own(me, "verify"));
   assert.equal(await page.locator("ul.contacts li").count(), 2);
@@ -45,7 +50,11 @@ someone("prove", {}, async (me, page, seen) => {
 someone("limited", { site: "tight" }, async (me, page, seen) => {
   await go(page, () => press(page, "verify/send"));
   assert.equal((await prove(page, "x@example.com")).status(), 422);
-  await seen("prove-mismatch-last");
+  await expectError(page, lang);
+  assert.equal(await page.locator("#proof").count(), 0, "no field that can only fail");
+  await seen("prove-last");
+  await page.goto(own(me, "verify"));
+  await go(page, () => press(page, "verify/send"));
   assert.equal((await prove(page, me.address)).status(), 429);
   await expectError(page, lang);
   await seen("prove-limited");
@@ -56,7 +65,9 @@ someone("toomany", { site: "tight" }, async (me, page, seen) => {
   await mail(me.address);
   assert.equal((await enter(page, "000000")).status(), 422);
   assert.equal((await enter(page, "000001")).status(), 422);
-  await seen("code-wrong-last");
+  assert.equal(await page.locator("#code").count(), 0, "no field that can only fail");
+  await seen("code-last");
+  await page.goto(own(me, "verify/code"));
   assert.equal((await enter(page, "000002")).status(), 429);
   await expectError(page, lang);
   await seen("code-closed");
@@ -109,6 +120,13 @@ someone("expired", { site: "quick" }, async (me, page, seen) => {
   assert.equal((await enter(page, code)).status(), 422);
   await expectError(page, lang);
   await seen("code-expired");
+  await sendAgain(page);
+  await expectPath(page, `${prefix}/verify/code`);
+});
+
+someone("again", { site: "quick" }, async (me, page, seen) => {
+  await askForCode(me);
+  await sleep(4500); // more than half of the code's life: sending again makes a new one
   await sendAgain(page);
   await expectPath(page, `${prefix}/verify/code`);
   await seen("code-new");
