@@ -8,10 +8,14 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // mostForm is the largest form that is read. Ours have a few short fields.
 const mostForm = 64 << 10
+
+// formPatience is how long a form may take to arrive: sent byte by byte, it would hold a connection for ever.
+const formPatience = 10 * time.Second
 
 // formError is a form that is refused before anybody looks at what it says.
 type formError struct {
@@ -30,6 +34,10 @@ func (g *Gate) readForm(w http.ResponseWriter, r *http.Request, fields []string)
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, &formError{http.StatusUnsupportedMediaType, "unsupported"}
 	}
+	if r.ContentLength > mostForm {
+		return nil, &formError{http.StatusRequestEntityTooLarge, "toolarge"}
+	}
+	giveBody(w, formPatience)
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostForm))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {

@@ -203,6 +203,7 @@ func guard(w http.ResponseWriter) {
 
 // problem answers a program (RFC 9457).
 func (g *Gate) problem(w http.ResponseWriter, r *http.Request, status int, kind, title, detail string, deadline time.Time) error {
+	limitUnreadBody(w, r)
 	body := map[string]any{"type": kind, "title": title, "status": status, "detail": detail}
 	guard(w)
 	if status == http.StatusForbidden && kind != blankProblem {
@@ -232,16 +233,28 @@ const blankProblem = "about:blank"
 const retryStore = 5 * time.Second
 
 func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request) error {
-	limitUnreadBody(w, r)
 	return g.troubleWait(w, r, http.StatusServiceUnavailable, "unavailable", retryStore, "")
 }
 
-// limitUnreadBody closes the connection after the answer when a body is still to come that nobody will read: Go's
-// server would otherwise read on to keep the connection.
+// unreadPatience is how long a body that nobody wants may take to arrive before its answer is sent all the same.
+const unreadPatience = 5 * time.Second
+
+// limitUnreadBody keeps a body that nobody will read from holding up the answer: Go's server reads on, to keep the
+// connection, before it sends one or closes. A large body, or one of unknown length, ends the connection; and none gets
+// more than a moment.
 func limitUnreadBody(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor == 1 && (r.ContentLength < 0 || r.ContentLength > mostForm) {
+	if r.ProtoMajor != 1 || r.ContentLength == 0 {
+		return
+	}
+	if r.ContentLength < 0 || r.ContentLength > mostForm {
 		w.Header().Set("Connection", "close")
 	}
+	giveBody(w, unreadPatience)
+}
+
+// giveBody sets how long the rest of a request's body may take. Where that cannot be set, the server's own limits hold.
+func giveBody(w http.ResponseWriter, patience time.Duration) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(patience))
 }
 
 // trouble answers in the form that the asker understands: a page, or a problem.
@@ -250,6 +263,7 @@ func (g *Gate) trouble(w http.ResponseWriter, r *http.Request, status int, kind 
 }
 
 func (g *Gate) troubleWait(w http.ResponseWriter, r *http.Request, status int, kind string, wait time.Duration, back string) error {
+	limitUnreadBody(w, r)
 	if wait > 0 {
 		w.Header().Set("Retry-After", seconds(wait))
 	}
