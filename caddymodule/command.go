@@ -122,12 +122,12 @@ func doctorTable(answer *doctorAnswer) string {
 		if !f.OK {
 			state = "NO"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\n", f.Check, state, f.Detail)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", f.Check, state, f.Detail)
 		if f.Remedy != "" {
-			fmt.Fprintf(table, "\t\t→ %s\n", f.Remedy)
+			_, _ = fmt.Fprintf(table, "\t\t→ %s\n", f.Remedy)
 		}
 	}
-	_ = table.Flush() // into memory
+	_ = table.Flush() // all of it into memory, which does not fail
 	return out.String()
 }
 
@@ -141,7 +141,7 @@ func askAdmin(address, route string, question, answer any) (int, error) {
 	if err != nil {
 		return statusOf(err), fmt.Errorf("asking the admin endpoint at %s: %w", address, err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil {
 		return caddy.ExitCodeFailedStartup, fmt.Errorf("reading the answer: %w", err)

@@ -149,6 +149,8 @@ type chain struct {
 	answered string
 	// fields are the request header fields that handlers wrote.
 	fields map[string]field
+	// wiped are patterns of fields that were deleted, "Remote-*", in lower case.
+	wiped []string
 }
 
 // field is what is known of a request header field.
@@ -233,7 +235,7 @@ func (c chain) behind(r caddyhttp.Route, inner chain) chain {
 				inner.fields[name] = f
 			}
 		}
-		inner.answered = c.answered
+		inner.answered, inner.wiped = c.answered, c.wiped
 		return inner
 	}
 	switch {
@@ -356,12 +358,20 @@ func (c *chain) write(ops *headers.HeaderOps, answering bool) {
 			c.fields[http.CanonicalHeaderKey(pattern)] = field{cleaned: true}
 			continue
 		}
+		c.wiped = append(slices.Clip(c.wiped), strings.ToLower(pattern))
 		for name := range c.fields {
-			if ok, _ := path.Match(strings.ToLower(pattern), strings.ToLower(name)); ok {
+			if wipes(c.wiped, name) {
 				c.fields[name] = field{cleaned: true}
 			}
 		}
 	}
+}
+
+func wipes(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		ok, err := path.Match(pattern, strings.ToLower(name))
+		return ok && err == nil
+	})
 }
 
 // faults are what makes a gate useless or dangerous where it stands. Each names server, host and handler.
@@ -402,7 +412,7 @@ func (s *stand) forwardAuthFaults(names []string) []error {
 		switch {
 		case !f.named:
 			errs = append(errs, fmt.Errorf("%s: identity has \"set_by forward_auth\", but no forward_auth before it copies %s; name it in copy_headers, and let nothing after it change the field", s, name))
-		case !f.cleaned || !s.withoutIdentity(f.except):
+		case !wipes(s.wiped, name) && (!f.cleaned || !s.withoutIdentity(f.except)):
 			errs = append(errs, fmt.Errorf("%s: identity has \"set_by forward_auth\", but some requests come by without it and keep the %s that a client sent; take the matcher off the forward_auth, or delete the field first with \"route { request_header -%s … }\"", s, name, name))
 		}
 	}
@@ -504,11 +514,23 @@ func warnings(app *caddyhttp.App, all []stand) []string {
 		if trusts(s.server).everybody {
 			add(fmt.Sprintf("server %s: TRUSTED_PROXIES NAMES THE WHOLE INTERNET: any client can choose its own address, scheme and host, and with \"set_by trusted_proxies\" its own identity; name the ranges of your proxies", s.name))
 		}
+		for _, name := range s.dropped() {
+			add(fmt.Sprintf("%s: Caddy drops the request header %s because of its \"_\" or \".\", so that nobody would be signed in; use a name without, or list it in the server's expected_underscore_headers or expected_dot_headers", s, name))
+		}
 		if plain := s.plainListener(app); plain != "" {
 			add(fmt.Sprintf("%s: the listener %s speaks plain HTTP to other machines, so that anybody on the way can read and take over sessions; use HTTPS, or bind it to 127.0.0.1", s, plain))
 		}
 	}
 	return found
+}
+
+// dropped are header fields of the identity that Caddy takes out of every request.
+func (s *stand) dropped() []string {
+	p, ok := s.config.placeholder()
+	if !ok || len(s.server.ExpectedUnderscoreHeaders)+len(s.server.ExpectedDotHeaders) > 0 {
+		return nil
+	}
+	return slices.DeleteFunc(p.headers, func(name string) bool { return !strings.ContainsAny(name, "_.") })
 }
 
 // plainListener finds a listener without TLS that other machines reach. Behind a proxy that the server trusts there

@@ -19,11 +19,11 @@ func init() { caddy.RegisterModule(new(Bolt)) }
 // It must open itself on first use as well: requests may come before.
 type Store = store.Store
 
-// Record and Item are what a Store keeps and lists.
-type (
-	Record = store.Record
-	Item   = store.Item
-)
+// Record is what a Store keeps under one key.
+type Record = store.Record
+
+// Item is a Record with its key, as a Store lists it.
+type Item = store.Item
 
 // stores holds the open stores of this process. On a reload the old and the new configuration overlap, and a second
 // open of one bbolt file would wait for ever.
