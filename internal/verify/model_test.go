@@ -1,0 +1,387 @@
+package verify
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/contactgate/contactgate/policy"
+)
+
+// The model knows, apart from the code, the few things that may move a deadline to a later moment:
+//
+//   - an operator extends it;
+//   - an operator takes the last verified contact away: one new grace is owed, once in 90 days;
+//   - a confirmation becomes too old: one new grace is owed, once per confirmation, and never for one that is older
+//     than another which was owed one.
+//
+// Whatever else happens, in whatever order, the deadline that the account tells must stay or come nearer, and it
+// must not go away. Clocks step back and forth by up to an hour meanwhile.
+//
+// Each of these was broken on purpose and turned this test red:
+//
+//	policy/decide.go   grace: without c.After(f.Grace.After); with Grace{} in place of Grace{After: c}
+//	policy/decide.go   soften: StartsShown without g.Shown.IsZero(); StartsSeen always; clocks in mode remind
+//	policy/decide.go   decide: outside the rollout before it was decided whether a clock starts (it started)
+//	policy/grace.go    Owe: without the 90 days; with Grace{} in place of Grace{After: after}
+//	policy/grace.go    Record: Shown on every opening; Seen moved with Shown; nothing recorded
+//	policy/grace.go    Deadline: the later of the two clocks; Until added to the end
+//	policy/account.go  Name: a new claim forgets Grace; Facts: retired contacts count; contacts on hold count
+//	policy/challenge.go  Confirm: forgets Grace
+//	internal/verify    update: Since (and with it Grace) anew when the session differs; Later: records a new Shown
+type model struct {
+	t testing.TB
+	// told is the deadline as the account told it last; zero while no clock ran.
+	told time.Time
+	// owed: a take-away has owed a grace that has not begun. takenAway is when the last one was owed.
+	owed      bool
+	takenAway time.Time
+	// spent is the latest confirmation whose end has owed a grace that has begun.
+	spent time.Time
+	// confirmed is when each contact was confirmed, as far as it still counts.
+	confirmed map[string]confirmation
+	steps     []string
+}
+
+type confirmation struct {
+	at, hold time.Time
+	gone     bool
+}
+
+// latest is the latest confirmation that counts at now, on hold or not.
+func (m *model) latest(now time.Time) (at time.Time, held bool) {
+	for _, c := range m.confirmed {
+		switch {
+		case c.gone:
+		case now.Before(c.hold):
+			held = true
+		case c.at.After(at):
+			at = c.at
+		}
+	}
+	return at, held
+}
+
+func (m *model) failf(format string, args ...any) {
+	m.t.Helper()
+	first := max(0, len(m.steps)-40)
+	for _, s := range m.steps[first:] {
+		m.t.Log(s)
+	}
+	m.t.Fatalf(format, args...)
+}
+
+// walker takes one random step after another with one account.
+type walker struct {
+	*house
+	*model
+	random *rand.Rand
+	truth  time.Time // what a clock that never steps would show
+	skew   time.Duration
+	// mode and leftOut change; base are the rules that the deadline is computed by.
+	base policy.Rules
+	// extended is what an operator gave in this very step; shown: this step was answered with the page.
+	extended      time.Time
+	seen, shown   bool
+	contactNumber int
+}
+
+func TestDeadlinesNeverMoveLaterButByTheNamedRules(t *testing.T) {
+	walks, steps := 120, 400
+	if s := os.Getenv("CONTACTGATE_HISTORIES"); s != "" {
+		walks, _ = strconv.Atoi(s)
+	} else if raceEnabled {
+		walks = 20
+	}
+	for seed := range walks {
+		kind := inMemory
+		if seed%20 == 0 {
+			kind = func(*house) {} // a file, and real restarts
+		}
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { walk(t, uint64(seed), steps, kind) })
+	}
+}
+
+func walk(t *testing.T, seed uint64, steps int, kind func(*house)) {
+	h := newHouse(t, kind, func(h *house) {
+		r := &h.rules
+		r.Reconfirm = 60 * day
+		l := &r.Limits
+		l.SendsPerIP, l.TypedSendsPerIP, l.SendsPerAddress, l.TotalBudget = 1e9, 1e9, 1e9, 1e9
+		l.SendsPerHour, l.SendsPerDay, l.WrongPerDay, l.ContactsPerDay, l.Contacts = 1e6, 1e6, 1e6, 1e6, 1e6
+		l.ResendAfter = []time.Duration{time.Second}
+	})
+	w := &walker{house: h, model: &model{t: t, confirmed: map[string]confirmation{}}, truth: noon, base: h.rules,
+		random: rand.New(rand.NewPCG(seed, 11))}
+	w.Flow.Audit, w.Flow.Log = quiet, quiet
+	for range steps {
+		w.step()
+		w.check()
+	}
+}
+
+func (w *walker) note(format string, args ...any) {
+	w.steps = append(w.steps, w.Now().Format("2006-01-02 15:04 ")+fmt.Sprintf(format, args...))
+}
+
+func (w *walker) ann() Visitor {
+	v := w.person("ann", fmt.Sprintf("browser%d", w.random.IntN(4)))
+	v.Email = []string{"a@example.com", "b@example.com", "A@EXAMPLE.com", "", "nonsense"}[w.random.IntN(5)]
+	return v
+}
+
+func (w *walker) step() {
+	w.extended, w.seen, w.shown = time.Time{}, false, false
+	switch n := w.random.IntN(100); {
+	case n < 22:
+		w.truth = w.truth.Add(time.Duration(w.random.Int64N(int64(2 * day))))
+		w.set(w.truth.Add(w.skew))
+		w.note("time goes by")
+	case n < 26:
+		w.truth = w.truth.Add(time.Duration(w.random.Int64N(int64(40 * day))))
+		w.set(w.truth.Add(w.skew))
+		w.note("much time goes by")
+	case n < 32:
+		w.skew = time.Duration(w.random.Int64N(int64(2*time.Hour))) - time.Hour
+		w.set(w.truth.Add(w.skew))
+		w.note("the clock is set to %s beside the truth", w.skew)
+	case n < 66:
+		w.request()
+	case n < 69:
+		w.later()
+	case n < 74:
+		w.confirmOne()
+	case n < 77:
+		w.addOne()
+	case n < 79:
+		w.takeAway()
+	case n < 82:
+		w.remove()
+	case n < 85:
+		w.extend()
+	case n < 90:
+		w.rules.Mode = policy.Mode(w.random.IntN(3))
+		if w.random.IntN(2) == 0 {
+			w.rules.Mode = policy.Enforce
+		}
+		w.note("mode %s", w.rules.Mode)
+	case n < 94:
+		w.rules.LeftOut = []policy.Share{0, 0, 10000, 5000}[w.random.IntN(4)]
+		w.note("left out %d", w.rules.LeftOut)
+	case n < 96:
+		w.note("restart")
+		w.restart()
+		w.Flow.Audit, w.Flow.Log = quiet, quiet
+	case n < 97:
+		w.note("reload")
+		w.reload()
+		w.Flow.Audit, w.Flow.Log = quiet, quiet
+	default: // somebody whose ID is another one in another case
+		v := w.person("Ann", "browser0")
+		if _, err := w.Decide(w.Context(), &w.rules, v, opening(v)); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// counts tells whether requests may start clocks now.
+func (w *walker) counts() bool {
+	return w.rules.Mode == policy.Enforce && w.rules.LeftOut.Includes(realm, "ann")
+}
+
+func (w *walker) request() {
+	v, q := w.ann(), policy.Request{Realm: realm, User: "ann"}
+	q.Kind = []policy.RequestKind{policy.Opening, policy.Opening, policy.Other, policy.OpeningHead, policy.Form}[w.random.IntN(5)]
+	q.OwnPage, q.Exempt = w.random.IntN(5) == 0, w.random.IntN(12) == 0
+	d, err := w.Decide(w.Context(), &w.rules, v, q)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.note("request %d (own %v, exempt %v, %q): %s, %s", q.Kind, q.OwnPage, q.Exempt, v.Email, d.Action, d.Reason)
+	w.seen = w.counts() && !q.Exempt && (d.Standing == policy.Due || d.Standing == policy.Overdue) && d.Reason != policy.OnHold
+	w.shown = w.seen && d.Interrupt && q.Kind == policy.Opening
+	now := w.Now()
+	latest, held := w.latest(now)
+	verified := !latest.IsZero() && now.Before(latest.Add(w.base.Reconfirm))
+	over := !w.told.IsZero() && !now.Before(w.told) && !w.mayBegin(now)
+	if over && !verified && !held && !q.Exempt && w.counts() && d.Action != policy.Block {
+		w.failf("the deadline was %s, and %s is answered with %s", w.told, now, d.Action)
+	}
+	if verified && d.Action != policy.Pass {
+		w.failf("confirmed at %s, and %s is answered with %s", latest, now, d.Action)
+	}
+	if !w.counts() && d.Action == policy.Block {
+		w.failf("blocked in mode %s, outside %v", w.rules.Mode, w.rules.LeftOut)
+	}
+}
+
+func (w *walker) later() {
+	v := w.ann()
+	d, err := w.Later(w.Context(), &w.rules, v, opening(v))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.note("not now: %s", d.Action)
+}
+
+func (w *walker) confirmOne() {
+	v := w.ann()
+	a := w.account(v)
+	if len(a.Contacts) == 0 {
+		return
+	}
+	c := a.Contacts[w.random.IntN(len(a.Contacts))]
+	s, err := w.Start(w.Context(), &w.rules, v, w.Handle(v, c.ID), c.Address.Whole(), "")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.entered(v, s, c.Address.Whole())
+}
+
+func (w *walker) addOne() {
+	v := w.ann()
+	w.contactNumber++
+	to := fmt.Sprintf("more%d@example.org", w.contactNumber)
+	s, err := w.Add(w.Context(), &w.rules, v, policy.Address(to), "")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.entered(v, s, to)
+}
+
+func (w *walker) entered(v Visitor, s Sent, to string) {
+	if s.Outcome != policy.Started && s.Outcome != policy.Underway {
+		return
+	}
+	e := w.enter(v, w.courier.code(w.t, to))
+	if e.Outcome != policy.Accepted {
+		return
+	}
+	w.house.settle(v)
+	c := w.account(v).Contact(e.Contact.ID)
+	w.confirmed[c.ID] = confirmation{at: w.Now(), hold: c.HoldUntil}
+	w.note("confirmed %s, on hold until %s", to, c.HoldUntil)
+	w.courier.mu.Lock()
+	w.courier.letters = nil
+	w.courier.mu.Unlock()
+}
+
+// takeAway is an operator who takes all verified contacts away.
+func (w *walker) takeAway() {
+	now := w.Now()
+	latest, _ := w.latest(now)
+	if latest.IsZero() || !now.Before(latest.Add(w.base.Reconfirm)) {
+		return // there is nothing verified to take away
+	}
+	owes := w.takenAway.IsZero() || now.Sub(w.takenAway) >= 90*day
+	did := false
+	w.change(w.ann(), func(a *policy.Account) {
+		did = a.Owe(now)
+		for i := range a.Contacts {
+			a.Contacts[i].Retired = a.Contacts[i].Retired || !a.Contacts[i].Verified.IsZero()
+		}
+	})
+	if did != owes {
+		w.failf("taken away %s after the last time: owed %v", now.Sub(w.takenAway), did)
+	}
+	if owes {
+		w.owed, w.takenAway, w.told = true, now, time.Time{}
+		w.spent = latest // its own end owes nothing more
+	}
+	for id, c := range w.confirmed {
+		c.gone = true
+		w.confirmed[id] = c
+	}
+	w.note("an operator takes the verified contacts away: owed %v", owes)
+}
+
+// remove is the person, or the end of something, taking one contact away: that owes nothing.
+func (w *walker) remove() {
+	w.change(w.ann(), func(a *policy.Account) {
+		if len(a.Contacts) == 0 {
+			return
+		}
+		i := w.random.IntN(len(a.Contacts))
+		a.Contacts[i].Retired = true
+		if c, ok := w.confirmed[a.Contacts[i].ID]; ok {
+			c.gone = true
+			w.confirmed[a.Contacts[i].ID] = c
+		}
+		w.note("contact %d is removed", i)
+	})
+}
+
+func (w *walker) extend() {
+	now := w.Now()
+	if w.told.IsZero() || w.mayBegin(now) {
+		return // no clock runs
+	}
+	by := time.Duration(w.random.Int64N(int64(10 * day)))
+	w.extended = w.told
+	if now.After(w.extended) {
+		w.extended = now
+	}
+	w.extended = w.extended.Add(by).Truncate(time.Millisecond)
+	w.change(w.ann(), func(a *policy.Account) { a.Grace.Until = w.extended })
+	w.told = w.extended
+	w.note("extended to %s", w.extended)
+}
+
+// mayBegin tells whether a new grace is owed and has not begun.
+func (w *walker) mayBegin(now time.Time) bool {
+	latest, _ := w.latest(now)
+	return w.owed || !latest.IsZero() && !now.Before(latest.Add(w.base.Reconfirm)) && latest.After(w.spent)
+}
+
+// check compares what the account tells with what it may tell.
+func (w *walker) check() {
+	now := w.Now()
+	a := w.account(w.ann())
+	standing, deadline := w.base.Standing(a.Facts(now), now)
+	latest, held := w.latest(now)
+	if verified := !latest.IsZero() && now.Before(latest.Add(w.base.Reconfirm)); verified != (standing == policy.Verified) {
+		w.failf("%s: %s, confirmed at %s", now, standing, latest)
+	} else if verified || held {
+		return
+	}
+	begins := w.mayBegin(now) || w.told.IsZero()
+	until := a.Grace.Until
+	switch {
+	case deadline.IsZero():
+		if !begins {
+			w.failf("%s: the deadline %s is gone", now, w.told)
+		}
+		if w.seen {
+			w.failf("%s: a request was seen, and no clock runs", now)
+		}
+		// What was told before stays known: whoever loses the contact whose end owes a grace is back at it.
+	case begins:
+		// A clock has just begun: in this very step, by a request that may.
+		most := now.Add(w.base.Unseen + w.base.Grace)
+		if w.shown {
+			most = now.Add(w.base.Grace)
+		}
+		if !w.seen {
+			w.failf("%s: a clock began without a request that starts one", now)
+		}
+		if deadline.After(most) && !deadline.Equal(until) || deadline.Before(now.Add(w.base.Grace)) {
+			w.failf("%s: the deadline begins as %s, at most %s (shown %v)", now, deadline, most, w.shown)
+		}
+		w.owed, w.told = false, deadline
+		if latest.After(w.spent) && !latest.IsZero() {
+			w.spent = latest
+		}
+	case deadline.After(w.told):
+		w.failf("%s: the deadline moved from %s to %s", now, w.told, deadline)
+	case deadline.Before(w.told) && !w.shown:
+		w.failf("%s: the deadline came nearer, from %s to %s, and nothing was shown", now, w.told, deadline)
+	default:
+		w.told = deadline
+	}
+	if over := !deadline.IsZero() && !now.Before(deadline); over != (standing == policy.Overdue) {
+		w.failf("%s: %s, and the deadline is %s", now, standing, deadline)
+	}
+}
