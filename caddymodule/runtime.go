@@ -30,9 +30,6 @@ type runtime struct {
 	done   chan struct{}
 }
 
-// appRuntime is the part of App that is made by opening it.
-type appRuntime struct{ opened opening }
-
 // opening guards and holds the runtime of one app.
 type opening struct {
 	mu   sync.Mutex
