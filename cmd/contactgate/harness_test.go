@@ -4,12 +4,17 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	crand "crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -168,7 +173,7 @@ type site struct {
 	Matcher string
 	// After is what stands between the gate and the app: another gate, say. App replaces the reverse_proxy.
 	After, App string
-	// TLS is "tls internal" by default; "-" for none.
+	// TLS is the directive; default: the rig's own certificate. "-" for none.
 	TLS string
 }
 
@@ -205,7 +210,7 @@ func (r *rig) text(s site) string {
 	if !strings.Contains(s.Gate, "realm ") {
 		realm = "realm main"
 	}
-	tls := firstOf(s.TLS, "tls internal")
+	tls := firstOf(s.TLS, fmt.Sprintf("tls %[1]s/cert.pem %[1]s/key.pem", r.dir))
 	if tls == "-" {
 		tls = ""
 	}
@@ -349,6 +354,9 @@ func sharedSites(r *rig) []site {
 func (r *rig) Start() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.certify(); err != nil {
+		return err
+	}
 	file := filepath.Join(r.dir, "Caddyfile")
 	if err := os.WriteFile(file, []byte(r.config), 0o600); err != nil {
 		return err
@@ -387,13 +395,41 @@ func (r *rig) waitReady() error {
 
 var httpsSite = regexp.MustCompile(`https://([a-z0-9.-]+):(\d+)`)
 
-func (r *rig) ready() error {
-	root, err := os.ReadFile(filepath.Join(r.dir, "storage/pki/authorities/local/root.crt"))
+// certify makes one certificate for every site, once. Caddy's own CA would make one each in the background, and wait for
+// minutes when one of them fails.
+func (r *rig) certify() error {
+	if r.roots != nil {
+		return nil
+	}
+	hosts := []string{"*.example", "localhost"}
+	for _, found := range httpsSite.FindAllStringSubmatch(r.config, -1) {
+		hosts = append(hosts, found[1])
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
 	if err != nil {
 		return err
 	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: hosts, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(crand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	r.roots = x509.NewCertPool()
-	r.roots.AppendCertsFromPEM(root)
+	r.roots.AppendCertsFromPEM(cert)
+	return errors.Join(
+		os.WriteFile(filepath.Join(r.dir, "cert.pem"), cert, 0o600),
+		os.WriteFile(filepath.Join(r.dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+}
+
+func (r *rig) ready() error {
 	for _, found := range httpsSite.FindAllStringSubmatch(r.config, -1) {
 		c, err := tls.DialWithDialer(&net.Dialer{Timeout: time.Second}, "tcp", "127.0.0.1:"+found[2], &tls.Config{RootCAs: r.roots, ServerName: found[1]})
 		if err != nil {

@@ -44,7 +44,7 @@ func TestJourneyByMailInBothLanguages(t *testing.T) {
 				// Step 2: nothing is sent or counted without a right proof.
 				prove := p.Submit(ask, "verify/send")
 				mustStatus(t, prove, http.StatusOK)
-				for _, wrong := range []string{"", "   ", "wrong", "wrong@example.com", local[:2] + "****@example.com", "****", "@example.com"} {
+				for _, wrong := range []string{"", "   ", "wrong", "wrong@example.com", local[:2] + "****@example.com", "****"} {
 					a := p.Submit(prove, "verify/send", "proof", wrong)
 					mustStatus(t, a, http.StatusUnprocessableEntity)
 					if f, ok := a.Form("verify/send", 0); !ok || f.Fields.Get("proof") != wrong {
@@ -56,6 +56,14 @@ func TestJourneyByMailInBothLanguages(t *testing.T) {
 					if strings.TrimSpace(wrong) != "" && !strings.Contains(a.Text(), lang.left) {
 						t.Errorf("%q: it does not say how many tries are left: %s", wrong, a.Text())
 					}
+				}
+				// The fifth is the last for a day: no form, and not even the right proof sends.
+				last := p.Submit(prove, "verify/send", "proof", "@example.com")
+				mustStatus(t, last, http.StatusUnprocessableEntity)
+				closed := p.Submit(prove, "verify/send", "proof", p.Email)
+				mustStatus(t, closed, http.StatusTooManyRequests)
+				if closed.Header.Get("Retry-After") == "" {
+					t.Error("429 without Retry-After")
 				}
 				if n := len(r.Mails(p.Email)); n != 0 {
 					t.Fatalf("%d mails without a proof", n)
