@@ -373,7 +373,7 @@ func read[T any](ctx context.Context, b *Bolt, fn func(*bbolt.Tx) (T, error)) (T
 	}
 	if !f.stalled() {
 		defer b.release(f)
-		return view(ctx, f, fn)
+		return view(f, fn)
 	}
 	type answer struct {
 		value T
@@ -388,7 +388,7 @@ func read[T any](ctx context.Context, b *Bolt, fn func(*bbolt.Tx) (T, error)) (T
 	done := make(chan answer, 1)
 	go func() {
 		defer func() { <-f.readers; b.release(f) }()
-		v, err := view(ctx, f, fn)
+		v, err := view(f, fn)
 		done <- answer{v, err}
 	}()
 	select {
@@ -399,7 +399,7 @@ func read[T any](ctx context.Context, b *Bolt, fn func(*bbolt.Tx) (T, error)) (T
 	}
 }
 
-func view[T any](ctx context.Context, f *boltFile, fn func(*bbolt.Tx) (T, error)) (result T, err error) {
+func view[T any](f *boltFile, fn func(*bbolt.Tx) (T, error)) (result T, err error) {
 	err = f.guard(func() error {
 		return f.db.View(func(tx *bbolt.Tx) error {
 			result, err = fn(tx)

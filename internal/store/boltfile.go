@@ -118,8 +118,7 @@ func createBoltFile(path string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name())
-	defer temp.Close()
+	defer func() { _, _ = temp.Close(), os.Remove(temp.Name()) }()
 	db, err := bbolt.Open(temp.Name(), 0o600, boltOptions(nil))
 	if err != nil {
 		return err
@@ -385,7 +384,7 @@ func (f *boltFile) apply(tx *bbolt.Tx, c *change) error {
 	if errors.Is(err, ErrKeep) {
 		return nil
 	}
-	if c.err = err; err != nil {
+	if c.err = err; c.err != nil {
 		return nil
 	}
 	if next = normal(next, now); same(old, next) {

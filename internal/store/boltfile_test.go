@@ -163,7 +163,7 @@ func TestWrongListOfFreePagesIsDamage(t *testing.T) {
 	if err := checkPages(bytes.NewReader(content), size, true); err != nil {
 		t.Fatal(err)
 	}
-	m, err := newestMeta(bytes.NewReader(content), size)
+	m, err := newestMeta(bytes.NewReader(content))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ var native = binary.NativeEndian
 // checkPages tells what is wrong with the structure of a bbolt file. Unless deep, it looks only at what is
 // needed to open it; the time for a deep look grows with the file.
 func checkPages(file io.ReaderAt, fileSize int64, deep bool) error {
-	m, err := newestMeta(file, fileSize)
+	m, err := newestMeta(file)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ type meta struct {
 
 // newestMeta wants both meta pages to be whole. bbolt would be content with the older one, and so lose the last
 // confirmation without a word. It needs that for a half-written meta page, but one sector holds all of it.
-func newestMeta(file io.ReaderAt, fileSize int64) (meta, error) {
+func newestMeta(file io.ReaderAt) (meta, error) {
 	first, err := readMeta(file, 0)
 	if err != nil {
 		return meta{}, fmt.Errorf("meta page 0: %w", err)
