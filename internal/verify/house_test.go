@@ -274,10 +274,10 @@ func (h *house) load() {
 		Log: json(h.log), Audit: json(h.audit), Lease: h.lease})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	flow := h.Flow
+	flow, idle := h.Flow, h.idle
 	go func() {
 		defer close(done)
-		if h.idle {
+		if idle {
 			<-ctx.Done()
 			flow.cache.close()
 			return

@@ -21,17 +21,20 @@ import (
 // Whatever else happens, in whatever order, the deadline that the account tells must stay or come nearer, and it
 // must not go away. Clocks step back and forth by up to an hour meanwhile.
 //
-// Each of these was broken on purpose and turned this test red:
+// Each of these was broken on purpose, one at a time, and turned this test red:
 //
-//	policy/decide.go   grace: without c.After(f.Grace.After); with Grace{} in place of Grace{After: c}
-//	policy/decide.go   soften: StartsShown without g.Shown.IsZero(); StartsSeen always; clocks in mode remind
-//	policy/decide.go   decide: outside the rollout before it was decided whether a clock starts (it started)
-//	policy/grace.go    Owe: without the 90 days; with Grace{} in place of Grace{After: after}
-//	policy/grace.go    Record: Shown on every opening; Seen moved with Shown; nothing recorded
-//	policy/grace.go    Deadline: the later of the two clocks; Until added to the end
-//	policy/account.go  Name: a new claim forgets Grace; Facts: retired contacts count; contacts on hold count
+//	policy/decide.go     grace: without c.After(f.Grace.After); with Grace{} in place of Grace{After: c}
+//	policy/decide.go     soften: StartsShown without g.Shown.IsZero(); StartsSeen always; clocks that start in mode remind
+//	policy/decide.go     decide: clocks that start outside the rollout
+//	policy/decide.go     Standing: overdue one grace later than the deadline
+//	policy/grace.go      Owe: without the 90 days; with Grace{} in place of Grace{After: after}
+//	policy/grace.go      Record: Shown at every interruption; Seen moved together with Shown; Shown not recorded; the
+//	                     owed grace not recorded
+//	policy/grace.go      Deadline: the later of the two clocks; the grace added to Until
+//	policy/account.go    Name: a new claim forgets Grace; Facts: retired contacts count, a hold does not hold
 //	policy/challenge.go  Confirm: forgets Grace
-//	internal/verify    update: Since (and with it Grace) anew when the session differs; Later: records a new Shown
+//	internal/verify      Later: records a new Shown; update: forgets Grace between the 20th and the 30th day; records
+//	                     that keep whole seconds only
 type model struct {
 	t testing.TB
 	// told is the deadline as the account told it last; zero while no clock ran.

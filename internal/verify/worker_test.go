@@ -377,3 +377,16 @@ func TestAnErasedAccountStaysErased(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(r.Value), err)
 	}
 }
+
+// A message that still waits is of no use once its code was asked for again.
+func TestANewWishEndsTheMessageThatStillWaits(t *testing.T) {
+	h := newHouse(t, inMemory)
+	h.courier.answers(func(context.Context, Letter, int) policy.Delivery { return policy.AskedToWait })
+	ann := h.person("ann", "browser")
+	h.open(ann)
+	h.ask(ann, ann.Email)
+	h.add(ann, "other@example.com")
+	if a := h.account(ann); len(a.Outbox) != 1 || a.Outbox[0].ID != a.Challenge.SendID {
+		t.Errorf("%d messages wait", len(a.Outbox))
+	}
+}
