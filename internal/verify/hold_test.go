@@ -64,6 +64,10 @@ func TestAnAddedContactWaitsForItsHold(t *testing.T) {
 	if _, ok, _ := h.Lookup(t.Context(), ann, h.Handle(ann, h.contact(ann, added).ID)); ok {
 		t.Error("a code can be sent to a contact on hold")
 	}
+	sent := len(h.courier.all(policy.SendCode))
+	if s := h.ask(ann, added); s.Outcome != policy.Gone || len(h.courier.all(policy.SendCode)) != sent {
+		t.Errorf("a code for a contact on hold: %+v", s.Result)
+	}
 	h.wantOutcome("adding it again", h.add(ann, added).Outcome, policy.Gone)
 	if a := h.account(ann); a.IsFresh(ann.Session, h.Now()) || a.IsFresh(ann.Next, h.Now()) {
 		t.Error("a contact on hold gave a fresh code")

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/contactgate/contactgate/policy"
@@ -267,9 +268,11 @@ func (f *Flow) sameChallenge(a *policy.Account, v Visitor, w wish, now time.Time
 }
 
 // issue writes the challenge and the message. The same code is repeated while more than half of its life is left, so
-// that a slow first message still works; one that takes no more tries is of no use to anybody.
+// that a slow first message still works; one that takes no more tries, or whose key has left the ring, is of no use to
+// anybody.
 func (f *Flow) issue(a *policy.Account, r *policy.Rules, v Visitor, w wish, same bool, nonce []byte, id string, now time.Time) {
-	if !same || !a.Challenge.Repeats(now) || a.Challenge.Wrong >= r.Limits.CodeTries {
+	if !same || !a.Challenge.Repeats(now) || a.Challenge.Wrong >= r.Limits.CodeTries ||
+		!slices.Contains(f.Keys.IDs(), a.Challenge.KeyID) {
 		next := &policy.Challenge{
 			Nonce: nonce, KeyID: f.Keys.IDs()[0], Channel: policy.ByEmail, Session: v.Session,
 			Started: now, Ends: now.Add(r.Limits.CodeLifetime), Return: w.back,

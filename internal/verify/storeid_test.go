@@ -266,6 +266,33 @@ func TestRotationKeepsCodesAndSessionsAndEndsWithReseal(t *testing.T) {
 	}
 }
 
+// A code whose key is gone cannot be compared: that is no wrong code, is not counted, and the next one is new.
+func TestACodeWhoseKeyIsGone(t *testing.T) {
+	h := newHouse(t)
+	ann := h.person("ann", "browser")
+	h.open(ann)
+	h.ask(ann, ann.Email)
+	h.rotate()
+	h.restart()
+	h.open(ann)
+	if err := h.Reseal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.forget()
+	h.restart()
+	if e, err := h.Enter(t.Context(), &h.rules, ann, h.courier.code(t, ann.Email)); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("%+v, %v", e.Result, err)
+	}
+	if a := h.account(ann); len(a.Wrong) != 0 || a.Challenge.Wrong != 0 {
+		t.Error("it was counted")
+	}
+	h.move(time.Minute)
+	if s := h.again(ann); s.Outcome != policy.Started || s.State != policy.SendAccepted {
+		t.Fatalf("sending again: %+v", s)
+	}
+	h.accept(ann, ann.Email)
+}
+
 func TestResealGoesOnWhereItStopped(t *testing.T) {
 	h := newHouse(t, withoutWorkers, inMemory)
 	for i := range 250 {

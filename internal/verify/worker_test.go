@@ -390,3 +390,21 @@ func TestANewWishEndsTheMessageThatStillWaits(t *testing.T) {
 		t.Errorf("%d messages wait", len(a.Outbox))
 	}
 }
+
+// Nor is one that still waits when the code from an earlier message was entered.
+func TestAnEnteredCodeEndsTheMessageThatStillWaits(t *testing.T) {
+	h := newHouse(t, inMemory)
+	ann := h.person("ann", "browser")
+	h.open(ann)
+	h.ask(ann, ann.Email)
+	h.courier.answers(func(context.Context, Letter, int) policy.Delivery { return policy.AskedToWait })
+	h.move(time.Minute)
+	h.again(ann)
+	if n := len(h.account(ann).Outbox); n != 1 {
+		t.Fatalf("%d messages wait", n)
+	}
+	h.accept(ann, ann.Email)
+	if n := len(h.account(ann).Outbox); n != 0 {
+		t.Errorf("%d messages wait", n)
+	}
+}
