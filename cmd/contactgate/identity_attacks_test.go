@@ -103,6 +103,29 @@ func TestA03OtherSpellingsOfTheIdentityHeaderAreTakenOut(t *testing.T) {
 	}
 }
 
+// Caddy drops such names by itself unless it is told to keep them; the gate does not count on that.
+func TestA03OtherSpellingsThatCaddyKeepsAreTakenOutToo(t *testing.T) {
+	t.Parallel()
+	r := startRig(t, func(r *rig) string {
+		return strings.Replace(plainConfig(r), "protocols h1 h2", "protocols h1 h2\nexpected_underscore_headers remote_* contactgate_* x_kept\nexpected_dot_headers remote.* contactgate.*", 1)
+	})
+	cyd := newPerson(t, r, "app.example", "cyd").Verify()
+	for _, name := range []string{"Remote_User", "remote.user", "REMOTE_EMAIL", "Contactgate_Status", "contactgate.email", "X_Kept"} {
+		cyd.NewCase()
+		got := cyd.wantPass(name, r.raw(t, "app.example", cyd.get("HOST", "/app", name+": forged")))
+		kept := false
+		for header, values := range got.Header {
+			kept = kept || strings.EqualFold(header, name) && values[0] == "forged"
+		}
+		if kept != (name == "X_Kept") {
+			t.Errorf("%s: the app got %v", name, got.Header)
+		}
+		if got.Header.Get("Remote-User") != cyd.User || got.Header.Get("Contactgate-Status") != "verified" {
+			t.Errorf("%s: the app got %v", name, got.Header)
+		}
+	}
+}
+
 func TestA05A06ConnectionHeaderStripsNothingThatMatters(t *testing.T) {
 	t.Parallel()
 	r := shared(t)

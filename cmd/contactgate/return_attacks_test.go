@@ -159,7 +159,7 @@ func TestD03D04OddReturnAddressesLandOnTheFrontPage(t *testing.T) {
 			t.Errorf("%.60q (%d bytes): leads to %.60q", target.to, len(target.to), a.Header.Get("Location"))
 		}
 	}
-	for _, token := range []string{nested, strings.Repeat("A", 8<<10), strings.Repeat("A", 64<<10), strings.Repeat("%41", 5000), "%00", "a&return=b"} {
+	for _, token := range []string{url.QueryEscape(nested[:6000]), strings.Repeat("A", 8<<10), strings.Repeat("%41", 4000), "%00", "a&return=b"} {
 		if a := p.Open("/.contactgate/verify?return=" + token); a.StatusCode != http.StatusSeeOther || a.Header.Get("Location") != "/.contactgate/done" {
 			t.Errorf("a token of %d bytes: %d %q", len(token), a.StatusCode, a.Header.Get("Location"))
 		}
