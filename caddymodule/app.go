@@ -211,9 +211,6 @@ func (a *App) look(s *Settings, siteName string) (pages.Config, string, error) {
 		Location:  zone,
 		Subjects:  a.subjects,
 	}
-	if len(config.Languages) == 0 {
-		config.Languages = []string{"en", "ja"}
-	}
 	if brand.Templates != "" {
 		folder, err := os.Stat(brand.Templates)
 		if err != nil || !folder.IsDir() {

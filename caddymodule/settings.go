@@ -54,7 +54,7 @@ type Settings struct {
 	TimeZone string `json:"time_zone,omitempty"`
 
 	// The languages on offer, as BCP 47 tags; the first is used when a browser asks for none of them.
-	// Default: en, ja.
+	// Default: en, ja, de, fr, es, pt-BR, zh-Hans, zh-Hant, ko, ar.
 	Languages []string `json:"languages,omitempty"`
 
 	// How the pages look.

@@ -25,12 +25,15 @@ type catalog struct {
 // reference is the catalog that says which messages there are and what they may contain.
 const reference = "en"
 
+// offered are the built-in languages, in the order in which people are given the choice when the operator names none.
+var offered = []string{"en", "ja", "de", "fr", "es", "pt-BR", "zh-Hans", "zh-Hant", "ko", "ar"}
+
 // A placeholder that was not given is an error, never "<no value>" on a page.
 var messageParser = &i18ntemplate.TextParser{Option: "missingkey=error"}
 
 func loadCatalogs(src source, tags []string) ([]*catalog, error) {
 	if len(tags) == 0 {
-		tags = []string{reference}
+		tags = offered
 	}
 	ours, err := fs.ReadFile(builtin, "locales/"+reference+".json")
 	if err != nil {
@@ -86,7 +89,7 @@ func loadCatalog(src source, name string, wanted map[string]*i18n.Message) (*cat
 		}
 	}
 	if !known {
-		return nil, fmt.Errorf("languages: there is no catalog for %q; there are %s; add one as %s to the brand's templates", name, strings.Join(builtinLanguages(), ", "), file)
+		return nil, fmt.Errorf("languages: there is no catalog for %q; there are %s; add one as %s to the brand's templates", name, strings.Join(offered, ", "), file)
 	}
 	if err := compare(file, messages, wanted); err != nil {
 		return nil, err
@@ -98,8 +101,33 @@ func loadCatalog(src source, name string, wanted map[string]*i18n.Message) (*cat
 			return nil, fmt.Errorf("languages: %s: %w", name, err)
 		}
 	}
-	return &catalog{tag: tag, messages: messages, localizer: i18n.NewLocalizer(bundle, tag.String())}, nil
+	c := &catalog{tag: tag, messages: messages, localizer: i18n.NewLocalizer(bundle, tag.String())}
+	if err := c.count(wanted); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return c, nil
 }
+
+// count says every message that has plural forms with enough numbers to meet each form of any language: a form that is
+// missing is found here, not by the person who has 2 days left.
+func (c *catalog) count(wanted map[string]*i18n.Message) error {
+	var faults []error
+	for id, w := range wanted {
+		if w.One == "" {
+			continue
+		}
+		for _, n := range someNumbers {
+			if _, err := c.text(id, map[string]any{"Count": n}); err != nil {
+				faults = append(faults, fmt.Errorf("with the number %d: %w", n, err))
+				break
+			}
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// someNumbers meet every form that CLDR has for whole numbers, but for that of round millions, which nobody has to wait.
+var someNumbers = []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 20, 21, 22, 23, 25, 30, 40, 60, 100}
 
 func parseCatalog(tag language.Tag, b []byte) (map[string]*i18n.Message, error) {
 	list, err := i18n.NewBundle(tag).ParseMessageBytes(tag, b, json.Unmarshal)
@@ -111,15 +139,6 @@ func parseCatalog(tag language.Tag, b []byte) (map[string]*i18n.Message, error) 
 		messages[m.ID] = m
 	}
 	return messages, nil
-}
-
-func builtinLanguages() []string {
-	entries, _ := fs.ReadDir(builtin, "locales")
-	var tags []string
-	for _, e := range entries {
-		tags = append(tags, strings.TrimSuffix(e.Name(), ".json"))
-	}
-	return tags
 }
 
 // compare finds messages that are missing, that nobody shows, or that ask for what they are not given.
@@ -158,10 +177,21 @@ func compare(file string, messages, wanted map[string]*i18n.Message) error {
 }
 
 // dateParts are what every "date." message is given, to put in the language's own order.
-var dateParts = []string{"Clock", "Day", "Hour", "Hour2", "Minute", "Month", "Weekday", "Year", "Zone"}
+var dateParts = []string{"Clock", "Day", "Half", "Hour", "Hour12", "Hour2", "Minute", "Month", "Weekday", "Year", "Zone"}
 
 func forms(m *i18n.Message) []string {
 	return []string{m.Zero, m.One, m.Two, m.Few, m.Many, m.Other}
+}
+
+// pluralForms are the forms of a message by their CLDR names, as they are written.
+func (c *catalog) pluralForms(id string) map[string]string {
+	list := map[string]string{}
+	for i, form := range forms(c.messages[id]) {
+		if form != "" {
+			list[[...]string{"zero", "one", "two", "few", "many", "other"}[i]] = form
+		}
+	}
+	return list
 }
 
 // placeholders lists the names that a message asks for, in any of its forms. Anything but {{.Name}} is refused: a
@@ -169,6 +199,9 @@ func forms(m *i18n.Message) []string {
 func placeholders(m *i18n.Message) ([]string, error) {
 	var names []string
 	for _, form := range forms(m) {
+		if !strings.Contains(form, "{{") {
+			continue
+		}
 		trees, err := parse.Parse(m.ID, form, "{{", "}}", map[string]any{})
 		if err != nil {
 			return nil, fmt.Errorf("the message %q: %w", m.ID, err)

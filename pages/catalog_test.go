@@ -5,34 +5,128 @@ import (
 	"encoding/json"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
+	"github.com/nicksnyder/go-i18n/v2/i18n"
 	"golang.org/x/text/language"
 )
 
+// locale reads one of our catalogs by itself: what New would merge or complain of is seen as it lies there.
+func locale(t *testing.T, tag string) map[string]*i18n.Message {
+	t.Helper()
+	b, err := fs.ReadFile(builtin, "locales/"+tag+".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := parseCatalog(language.MustParse(tag), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return messages
+}
+
+func TestEveryLanguageIsOffered(t *testing.T) {
+	entries, err := fs.ReadDir(builtin, "locales")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for _, e := range entries {
+		files = append(files, strings.TrimSuffix(e.Name(), ".json"))
+	}
+	if got := slices.Sorted(slices.Values(offered)); !slices.Equal(got, files) {
+		t.Errorf("offered are %v, there are %v", got, files)
+	}
+	config := testConfig()
+	config.Languages = nil
+	if got := mustNew(t, config).Languages(); !slices.Equal(got, offered) {
+		t.Errorf("without a choice of the operator: %v", got)
+	}
+}
+
 func TestEveryCatalogHasEveryMessageWithTheSamePlaceholders(t *testing.T) {
-	r := mustNew(t, testConfig(builtinLanguages()...))
-	first := r.catalogs[0]
-	for _, c := range r.catalogs[1:] {
-		for id, m := range first.messages {
-			if strings.HasPrefix(id, "date.") {
-				continue // every language takes the parts that it needs
+	first := locale(t, reference)
+	for _, tag := range offered {
+		messages := locale(t, tag)
+		for id := range messages {
+			if first[id] == nil {
+				t.Errorf("%s: nothing shows %s", tag, id)
+			}
+		}
+		for id, m := range first {
+			other := messages[id]
+			if other == nil {
+				t.Errorf("%s: %s is missing", tag, id)
+				continue
+			}
+			got, err := placeholders(other)
+			if err != nil {
+				t.Errorf("%s: %v", tag, err)
 			}
 			want, err := placeholders(m)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := placeholders(c.messages[id])
-			if err != nil {
-				t.Fatal(err)
+			if strings.HasPrefix(id, "date.") {
+				continue // every language takes the parts that it needs; New refuses any other
 			}
 			if !slices.Equal(got, want) {
-				t.Errorf("%s: %s has %v, %s has %v", id, c.tag, got, first.tag, want)
+				t.Errorf("%s: %s has %v, %s has %v", id, tag, got, reference, want)
+			}
+			for _, form := range forms(other) {
+				if form != strings.TrimSpace(form) && id != "frame.error_prefix" || strings.Contains(form, "  ") {
+					t.Errorf("%s: %s has a blank too many: %q", tag, id, form)
+				}
+			}
+		}
+	}
+}
+
+// What is not translated shows as English. A few words are the same by right.
+func TestNothingIsLeftInEnglish(t *testing.T) {
+	first := locale(t, reference)
+	for _, tag := range offered[1:] {
+		for id, m := range locale(t, tag) {
+			if m.Other == first[id].Other && !strings.HasPrefix(id, "date.") && id != "language.direction" && id != "frame.error_prefix" && tag+id != "frspan.minutes" {
+				t.Errorf("%s: %s is %q", tag, id, m.Other)
+			}
+		}
+	}
+}
+
+// Marks of direction are for right-to-left text only, close what they open, and stay out of subjects, which lists of mail
+// show as they come.
+func TestDirectionIsIsolatedAndGivenBack(t *testing.T) {
+	for _, tag := range offered {
+		messages := locale(t, tag)
+		for id, m := range messages {
+			for _, form := range forms(m) {
+				depth := 0
+				for _, r := range form {
+					switch {
+					case r == '\u2066' || r == '\u2068':
+						depth++
+					case r == '\u2069':
+						depth--
+					case unicode.Is(unicode.Bidi_Control, r):
+						t.Errorf("%s: %s has %U", tag, id, r)
+					default:
+						continue
+					}
+					if depth < 0 || depth > 1 || messages["language.direction"].Other != "rtl" || strings.HasSuffix(id, ".subject") {
+						t.Errorf("%s: %s: %+q", tag, id, form)
+					}
+				}
+				if depth != 0 {
+					t.Errorf("%s: %s: %+q", tag, id, form)
+				}
 			}
 		}
 	}
@@ -77,7 +171,7 @@ func TestNoMessageIsWithoutUse(t *testing.T) {
 
 // JSON takes the last of two equal keys without a word.
 func TestNoMessageIsThereTwice(t *testing.T) {
-	for _, tag := range builtinLanguages() {
+	for _, tag := range offered {
 		b, err := fs.ReadFile(builtin, "locales/"+tag+".json")
 		if err != nil {
 			t.Fatal(err)
@@ -160,21 +254,64 @@ func TestSpansInWords(t *testing.T) {
 }
 
 func TestPluralsFollowTheLanguage(t *testing.T) {
-	r := mustNew(t, testConfig())
+	r := mustNew(t, testConfig(offered...))
 	for _, c := range []struct {
-		lang string
-		n    int
-		want string
+		lang, id string
+		want     map[int]string
 	}{
-		{"en", 0, "You have 0 tries left."},
-		{"en", 1, "You have 1 try left."},
-		{"en", 2, "You have 2 tries left."},
-		{"en", 21, "You have 21 tries left."},
-		{"ja", 1, "あと1回入力できます。"},
-		{"ja", 2, "あと2回入力できます。"},
+		{"en", "frame.tries_left", map[int]string{0: "You have 0 tries left.", 1: "You have 1 try left.", 2: "You have 2 tries left.", 21: "You have 21 tries left."}},
+		{"ja", "frame.tries_left", map[int]string{1: "あと1回入力できます。", 2: "あと2回入力できます。"}},
+		{"de", "frame.tries_left", map[int]string{0: "Sie haben noch 0 Versuche.", 1: "Sie haben noch 1 Versuch.", 5: "Sie haben noch 5 Versuche."}},
+		{"fr", "frame.tries_left", map[int]string{0: "Il vous reste 0 essai.", 1: "Il vous reste 1 essai.", 2: "Il vous reste 2 essais."}},
+		{"es", "frame.tries_left", map[int]string{0: "Le quedan 0 intentos.", 1: "Le queda 1 intento.", 2: "Le quedan 2 intentos."}},
+		{"pt-BR", "frame.tries_left", map[int]string{0: "Você ainda tem 0 tentativa.", 1: "Você ainda tem 1 tentativa.", 2: "Você ainda tem 2 tentativas."}},
+		{"zh-Hans", "frame.tries_left", map[int]string{1: "您还可以再试 1 次。", 2: "您还可以再试 2 次。"}},
+		{"zh-Hant", "frame.tries_left", map[int]string{1: "您還可以再試 1 次。", 2: "您還可以再試 2 次。"}},
+		{"ko", "frame.tries_left", map[int]string{1: "1번 더 입력할 수 있습니다.", 2: "2번 더 입력할 수 있습니다."}},
+		{"ar", "frame.tries_left", map[int]string{
+			0: "لم تبقَ لديك أي محاولة (0).", 1: "بقيت لديك محاولة واحدة.", 2: "بقيت لديك محاولتان.", 3: "بقيت لديك 3 محاولات.",
+			10: "بقيت لديك 10 محاولات.", 11: "بقيت لديك 11 محاولة.", 100: "بقيت لديك 100 محاولة.",
+		}},
+		{"en", "span.days", map[int]string{0: "0 days", 1: "1 day", 2: "2 days", 11: "11 days", 1_000_000: "1000000 days"}},
+		{"de", "span.days", map[int]string{0: "0 Tage", 1: "1 Tag", 2: "2 Tage", 11: "11 Tage"}},
+		{"fr", "span.days", map[int]string{0: "0 jour", 1: "1 jour", 2: "2 jours", 11: "11 jours", 1_000_000: "1000000 de jours"}},
+		{"es", "span.days", map[int]string{0: "0 días", 1: "1 día", 2: "2 días", 11: "11 días", 1_000_000: "1000000 de días"}},
+		{"pt-BR", "span.days", map[int]string{0: "0 dia", 1: "1 dia", 2: "2 dias", 11: "11 dias", 1_000_000: "1000000 de dias"}},
+		{"zh-Hans", "span.hours", map[int]string{1: "1 小时", 11: "11 小时"}},
+		{"zh-Hant", "span.minutes", map[int]string{1: "1 分鐘", 11: "11 分鐘"}},
+		{"ko", "span.hours", map[int]string{1: "1시간", 11: "11시간"}},
+		{"ar", "span.days", map[int]string{
+			0: "0 يوم", 1: "يوم واحد", 2: "يومين", 3: "3 أيام", 5: "5 أيام", 10: "10 أيام", 11: "11 يومًا", 26: "26 يومًا", 99: "99 يومًا",
+			100: "100 يوم", 102: "102 يوم", 103: "103 أيام", 111: "111 يومًا", 1000: "1000 يوم",
+		}},
+		{"ar", "span.seconds", map[int]string{1: "ثانية واحدة", 2: "ثانيتين", 3: "3 ثوانٍ", 11: "11 ثانية", 40: "40 ثانية", 100: "100 ثانية"}},
+		{"ar", "span.minutes", map[int]string{1: "دقيقة واحدة", 2: "دقيقتين", 3: "3 دقائق", 11: "11 دقيقة", 100: "100 دقيقة"}},
+		{"ar", "span.hours", map[int]string{1: "ساعة واحدة", 2: "ساعتين", 3: "3 ساعات", 11: "11 ساعة", 100: "100 ساعة"}},
 	} {
-		if got, err := r.catalogFor(c.lang).plain("frame.tries_left", "Count", c.n); got != c.want || err != nil {
-			t.Errorf("%s %d: %q %v", c.lang, c.n, got, err)
+		for n, want := range c.want {
+			if got, err := r.catalogFor(c.lang).plain(c.id, "Count", n); got != want || err != nil {
+				t.Errorf("%s %s %d: %q %v, want %q", c.lang, c.id, n, got, err, want)
+			}
+		}
+	}
+}
+
+// Sentences take a span as it is, so each of a language's forms must be the one that a sentence can take; and every form
+// that a language has is written, though English has two.
+func TestPluralMessagesHaveTheFormsOfTheirLanguage(t *testing.T) {
+	wanted := map[string]string{
+		"en": "one other", "de": "one other", "fr": "many one other", "es": "many one other", "pt-BR": "many one other",
+		"ja": "other", "ko": "other", "zh-Hans": "other", "zh-Hant": "other", "ar": "few many one other two zero",
+	}
+	r := mustNew(t, testConfig(offered...))
+	for id, m := range locale(t, reference) {
+		if m.One == "" {
+			continue
+		}
+		for _, c := range r.catalogs {
+			if got := strings.Join(slices.Sorted(maps.Keys(c.pluralForms(id))), " "); got != wanted[c.tag.String()] {
+				t.Errorf("%s: %s has %s", c.tag, id, got)
+			}
 		}
 	}
 }
@@ -202,14 +339,17 @@ func TestTimeLeftIsNeverMoreThanThereIs(t *testing.T) {
 }
 
 func TestMomentsInWords(t *testing.T) {
-	tokyo := testConfig()
-	saoPaulo := testConfig()
+	tokyo := testConfig(offered...)
+	saoPaulo := testConfig(offered...)
 	var err error
 	if saoPaulo.Location, err = time.LoadLocation("America/Sao_Paulo"); err != nil {
 		t.Skip(err)
 	}
-	utc := testConfig()
+	utc := testConfig(offered...)
 	utc.Location = nil
+	first := deadline.AddDate(0, 0, 1)                       // Tuesday 1 December, 09:00 in Tokyo
+	evening := deadline.AddDate(0, 2, 0).Add(13 * time.Hour) // Saturday 30 January 2027, 22:00 in Tokyo
+	noon, midnight := deadline.Add(3*time.Hour), deadline.Add(15*time.Hour)
 	for _, c := range []struct {
 		config Config
 		lang   string
@@ -222,6 +362,29 @@ func TestMomentsInWords(t *testing.T) {
 		{tokyo, "ja", deadline.AddDate(0, 2, 0), "2027年1月30日(土) 9:00 JST"},
 		{utc, "en", deadline.Add(5 * time.Minute), "Mon 30 Nov 00:05 UTC"},
 		{utc, "ja", deadline.Add(5 * time.Minute), "11月30日(月) 0:05 UTC"},
+		{tokyo, "de", deadline, "Mo., 30. Nov., 09:00 Uhr JST"},
+		{tokyo, "de", first, "Di., 1. Dez., 09:00 Uhr JST"},
+		{tokyo, "de", evening, "Sa., 30. Jan. 2027, 22:00 Uhr JST"},
+		{tokyo, "fr", deadline, "lun. 30 nov. à 09:00 JST"},
+		{tokyo, "fr", first, "mar. 1er déc. à 09:00 JST"},
+		{tokyo, "fr", evening, "sam. 30 janv. 2027 à 22:00 JST"},
+		{tokyo, "es", deadline, "lun 30 nov, 9:00 JST"},
+		{tokyo, "es", first, "mar 1 dic, 9:00 JST"},
+		{tokyo, "es", evening, "sáb 30 ene 2027, 22:00 JST"},
+		{tokyo, "pt-BR", deadline, "seg., 30 de nov., 09:00 JST"},
+		{tokyo, "pt-BR", first, "ter., 1º de dez., 09:00 JST"},
+		{tokyo, "pt-BR", evening, "sáb., 30 de jan. de 2027, 22:00 JST"},
+		{tokyo, "zh-Hans", deadline, "11月30日（周一）09:00 JST"},
+		{tokyo, "zh-Hans", evening, "2027年1月30日（周六）22:00 JST"},
+		{tokyo, "zh-Hant", deadline, "11月30日（週一）上午9:00 JST"},
+		{tokyo, "zh-Hant", noon, "11月30日（週一）下午12:00 JST"},
+		{tokyo, "zh-Hant", evening, "2027年1月30日（週六）下午10:00 JST"},
+		{tokyo, "ko", deadline, "11월 30일 (월) 오전 9:00 JST"},
+		{tokyo, "ko", midnight, "12월 1일 (화) 오전 12:00 JST"},
+		{tokyo, "ko", evening, "2027년 1월 30일 (토) 오후 10:00 JST"},
+		{tokyo, "ar", deadline, "يوم الاثنين 30 نوفمبر، الساعة \u206609:00 JST\u2069"},
+		{tokyo, "ar", evening, "يوم السبت 30 يناير 2027، الساعة \u206622:00 JST\u2069"},
+		{saoPaulo, "ar", deadline, "يوم الأحد 29 نوفمبر، الساعة \u206621:00 UTC-03:00\u2069"},
 		{saoPaulo, "en", deadline, "Sun 29 Nov 21:00 UTC-03:00"},
 	} {
 		r := mustNew(t, c.config)

@@ -2,10 +2,12 @@ package pages
 
 import (
 	"flag"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -66,5 +68,24 @@ func TestMailsReadAsTheyDid(t *testing.T) {
 			golden(t, filepath.Join(lang, "mail-"+name+".golden.txt"), "Subject: "+m[0]+"\n\n"+m[1])
 			golden(t, filepath.Join(lang, "mail-"+name+".golden.html"), m[2])
 		}
+	}
+}
+
+// The languages after the first two: a few telling views each, with the numbers that a plural turns on.
+func TestPagesOfEveryLanguageLookAsTheyDid(t *testing.T) {
+	r := mustNew(t, testConfig(offered...))
+	for _, lang := range r.Languages() {
+		for _, days := range []int{1, 2, 5, 11} {
+			v := samples()["ask-grace"].(Ask)
+			v.DaysLeft, v.Deadline = days, now.Add(time.Duration(days)*24*time.Hour+time.Hour)
+			w := render(t, r, frame(lang, "verify"), v)
+			golden(t, filepath.Join("languages", lang, fmt.Sprintf("ask-grace-%d.golden.html", days)), w.Body.String())
+		}
+		for _, name := range []string{"code", "prove-mismatch"} {
+			golden(t, filepath.Join("languages", lang, name+".golden.html"), render(t, r, frame(lang, "verify"), samples()[name]).Body.String())
+		}
+		m := mailSamples(r, lang)["code"]
+		golden(t, filepath.Join("languages", lang, "mail-code.golden.txt"), "Subject: "+m[0]+"\n\n"+m[1])
+		golden(t, filepath.Join("languages", lang, "mail-code.golden.html"), m[2])
 	}
 }

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"net/mail"
@@ -67,10 +68,19 @@ func (p *page) Clock(t time.Time) (Mark, error) {
 // Span puts a duration into words.
 func (p *page) Span(d time.Duration) (string, error) { return p.catalog.span(d) }
 
-// Countdown marks a duration that the script may count down.
+// Countdown marks a duration that the script may count down. Its value is the words to do so with: the browser's own
+// would be other digits, or another case, than those of the sentence around them.
 func (p *page) Countdown(d time.Duration) (Mark, error) {
 	s, err := p.Span(d)
-	return Mark{Kind: "countdown", Text: s}, err
+	if err != nil {
+		return Mark{}, err
+	}
+	words := map[string]map[string]string{}
+	for unit, id := range map[string]string{"second": "span.seconds", "minute": "span.minutes"} {
+		words[unit] = p.catalog.pluralForms(id)
+	}
+	value, err := json.Marshal(words)
+	return Mark{Kind: "countdown", Text: s, Value: string(value)}, err
 }
 
 // Seconds is a duration in whole seconds, rounded up, for the script.
@@ -158,8 +168,8 @@ func (p *page) Href(path string) template.HTMLAttr {
 
 // Language is one choice of the language switch.
 type Language struct {
-	Tag, Name string
-	Current   bool
+	Tag, Name, Dir string
+	Current        bool
 }
 
 // Languages are the choices, each in its own name.
@@ -170,7 +180,11 @@ func (p *page) Languages() ([]Language, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, Language{Tag: c.tag.String(), Name: name, Current: c == p.catalog})
+		dir, err := c.text("language.direction", nil)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, Language{Tag: c.tag.String(), Name: name, Dir: dir, Current: c == p.catalog})
 	}
 	return list, nil
 }

@@ -18,7 +18,7 @@ import (
 type Config struct {
 	Brand Brand
 	// Languages are the tags of the catalogs on offer, in the order of the language choice; the first is the default.
-	// Empty: en.
+	// Empty: all that are built in, English first.
 	Languages []string
 	// Location is the time zone in which moments are shown, always with its name. Nil: UTC.
 	Location *time.Location

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+	"unicode"
 
 	"golang.org/x/net/html"
 )
@@ -147,7 +149,7 @@ func TestEveryPageOffersHelpSignOutAndLanguages(t *testing.T) {
 	r := mustNew(t, testConfig())
 	for name, v := range samples() {
 		body := render(t, r, frame("en", "verify"), v).Body.String()
-		wants := []string{`href="/logout"`, `value="ja" lang="ja">日本語</button>`, `value="en" lang="en" aria-current="true">English</button>`, "<h1>"}
+		wants := []string{`href="/logout"`, `value="ja" lang="ja" dir="ltr">日本語</button>`, `value="en" lang="en" dir="ltr" aria-current="true">English</button>`, "<h1>"}
 		if _, help := v.(Help); !help {
 			wants = append(wants, `href="/.contactgate/help?return=r-7Qm2"`)
 		}
@@ -301,9 +303,9 @@ func TestNewRefuses(t *testing.T) {
 			c.Overrides = m
 		}
 	}
-	french := func(c *Config, catalog string) {
-		c.Languages = []string{"fr"}
-		c.Overrides = fstest.MapFS{"locales/fr.json": {Data: []byte(catalog)}}
+	italian := func(c *Config, catalog string) {
+		c.Languages = []string{"it"}
+		c.Overrides = fstest.MapFS{"locales/it.json": {Data: []byte(catalog)}}
 	}
 	for name, c := range map[string]struct {
 		change func(*Config)
@@ -313,7 +315,7 @@ func TestNewRefuses(t *testing.T) {
 		"pale accent":           {func(c *Config) { c.Brand.Accent = "#ffcc00" }, "accent #ffcc00 has a contrast of 1.5:1 on white"},
 		"no colour":             {func(c *Config) { c.Brand.Accent = "blue" }, `"blue" is no colour`},
 		"odd logo":              {func(c *Config) { c.Brand.Logo, c.Brand.LogoType = []byte("x"), "text/html" }, `type "text/html"`},
-		"unknown language":      {func(c *Config) { c.Languages = []string{"en", "tlh"} }, `no catalog for "tlh"; there are en, ja`},
+		"unknown language":      {func(c *Config) { c.Languages = []string{"en", "tlh"} }, `no catalog for "tlh"; there are en, ja, de, fr, es, pt-BR, zh-Hans, zh-Hant, ko, ar`},
 		"no language":           {func(c *Config) { c.Languages = []string{"../en"} }, "no language tag"},
 		"language twice":        {func(c *Config) { c.Languages = []string{"en", "EN"} }, "there twice"},
 		"template syntax":       {with(map[string]string{"ask.html": `{{define "main"}}{{if}}`}), "ask.html"},
@@ -327,7 +329,8 @@ func TestNewRefuses(t *testing.T) {
 		"unknown placeholder":   {with(map[string]string{"locales/en.json": `{"ask.until":"by {{.Wenn}}"}`}), "uses {{.Wenn}}"},
 		"program in a message":  {with(map[string]string{"locales/en.json": `{"ask.until":"{{if .When}}x{{end}}"}`}), "more than a placeholder"},
 		"emptied message":       {with(map[string]string{"locales/en.json": `{"ask.title":""}`}), `"ask.title" is missing`},
-		"incomplete language":   {func(c *Config) { french(c, `{"language.name":"Français"}`) }, `the message "ask.title" is missing`},
+		"missing plural form":   {with(map[string]string{"locales/en.json": `{"span.days":{"other":"{{.Count}} days"}}`}), `with the number 1: message "span.days"`},
+		"incomplete language":   {func(c *Config) { italian(c, `{"language.name":"Italiano"}`) }, `the message "ask.title" is missing`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := testConfig()
@@ -338,7 +341,7 @@ func TestNewRefuses(t *testing.T) {
 		})
 	}
 	config := testConfig()
-	french(&config, string(whole))
+	italian(&config, string(whole))
 	if _, err := New(config); err != nil {
 		t.Errorf("a complete catalog of an operator's own: %v", err)
 	}
@@ -416,5 +419,104 @@ func TestRenderIsSafeForManyAtOnce(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// Of few languages each is a button in the footer; of many, a list opens. Each is named in its own words and direction.
+func TestLanguagesAreOfferedInTheirOwnName(t *testing.T) {
+	for _, languages := range [][]string{{"en", "ar", "ja"}, {"en", "ar", "ja", "ko"}, offered} {
+		r := mustNew(t, testConfig(languages...))
+		for _, lang := range languages {
+			body := render(t, r, frame(lang, "verify"), NotSent{}).Body.String()
+			found := map[string]bool{}
+			lists := 0
+			each(t, body, func(n *html.Node, attr map[string]string) {
+				if n.Data == "details" {
+					lists++
+				}
+				if n.Data == "summary" {
+					own, _ := r.catalogFor(lang).plain("language.name")
+					if !strings.HasSuffix(text(n), own) || text(n) == own {
+						t.Errorf("%s: the list is called %q", lang, text(n))
+					}
+				}
+				if n.Data != "button" || attr["name"] != "language" {
+					return
+				}
+				tag := attr["value"]
+				own, _ := r.catalogFor(tag).plain("language.name")
+				dir, _ := r.catalogFor(tag).plain("language.direction")
+				if text(n) != own || attr["lang"] != tag || attr["dir"] != dir || (attr["aria-current"] == "true") != (tag == lang) {
+					t.Errorf("%s: %q %v", lang, text(n), attr)
+				}
+				found[tag] = true
+			})
+			if len(found) != len(languages) || (lists == 1) != (len(languages) > 3) {
+				t.Errorf("%s: %d of %d languages, %d lists", lang, len(found), len(languages), lists)
+			}
+		}
+	}
+	if body := render(t, mustNew(t, testConfig("ar")), frame("ar", "verify"), NotSent{}).Body.String(); strings.Contains(body, `name="language"`) {
+		t.Error("a choice of one language")
+	}
+}
+
+// Addresses, masks, codes and what is typed stay left to right on a page that is not.
+func TestRightToLeftPages(t *testing.T) {
+	r := mustNew(t, testConfig(offered...))
+	for name, v := range samples() {
+		for _, lang := range []string{"ar", "de"} {
+			dir := map[string]string{"ar": "rtl", "de": "ltr"}[lang]
+			body := render(t, r, frame(lang, "verify"), v).Body.String()
+			each(t, body, func(n *html.Node, attr map[string]string) {
+				switch {
+				case n.Data == "html" && (attr["dir"] != dir || attr["lang"] != lang):
+					t.Errorf("%s: <html> %v", name, attr)
+				case n.Data == "input" && attr["type"] == "text" && attr["dir"] != "ltr":
+					t.Errorf("%s: the field %s turns with the page", name, attr["name"])
+				case n.Data == "bdi" && attr["class"] == "contact" && attr["dir"] != "ltr":
+					t.Errorf("%s: %s turns with the page", name, text(n))
+				case n.Data != "bdi" && n.FirstChild != nil && n.FirstChild == n.LastChild && strings.Contains(n.FirstChild.Data, "****") && n.FirstChild.Type == html.TextNode:
+					t.Errorf("%s: %q is not isolated", name, n.FirstChild.Data)
+				case n.Data == "time" && dir == "rtl" && (!strings.Contains(text(n), "\u2066") || !strings.HasSuffix(text(n), " JST\u2069")):
+					t.Errorf("%s: the time of %q turns with the page", name, text(n))
+				}
+			})
+		}
+	}
+	for name, m := range mailSamples(r, "ar") {
+		if !strings.Contains(m[2], `<html lang="ar" dir="rtl">`) || !strings.Contains(m[2], `<td class="text" lang="ar" dir="rtl"`) {
+			t.Errorf("%s: the mail is not right to left", name)
+		}
+		// Many readers take the direction of a text from its first letter.
+		for _, line := range strings.Split(m[0]+"\n"+m[1], "\n") {
+			i := strings.IndexFunc(line, unicode.IsLetter)
+			if i >= 0 && !unicode.Is(unicode.Arabic, []rune(line[i:])[0]) {
+				t.Errorf("%s: the line %q begins from the left", name, line)
+			}
+		}
+	}
+}
+
+// The script counts with the words of the page, which stand in its sentence.
+func TestTheCountdownHasTheWordsOfThePage(t *testing.T) {
+	r := mustNew(t, testConfig(offered...))
+	for _, lang := range offered {
+		each(t, render(t, r, frame(lang, "verify"), samples()["code"]).Body.String(), func(n *html.Node, attr map[string]string) {
+			if attr["class"] != "countdown" {
+				return
+			}
+			var words map[string]map[string]string
+			if err := json.Unmarshal([]byte(attr["data-words"]), &words); err != nil {
+				t.Fatal(err)
+			}
+			many, ok := words["second"]["many"] // forty in Arabic
+			if !ok || lang != "ar" {
+				many = words["second"]["other"]
+			}
+			if got := strings.Replace(many, "{{.Count}}", "40", 1); got != text(n) || words["minute"]["other"] == "" {
+				t.Errorf("%s: %q, %v", lang, text(n), words)
+			}
+		})
 	}
 }

@@ -3,6 +3,7 @@ package pages
 import (
 	"fmt"
 	"html"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -124,7 +125,13 @@ func (r *Renderer) moment(c *catalog, t, now time.Time) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	data := map[string]any{"Weekday": weekday, "Day": t.Day(), "Month": month, "Year": t.Year(), "Clock": clock}
+	day := strconv.Itoa(t.Day())
+	if t.Day() == 1 { // "1er" in French, "1º" in Portuguese
+		if day, err = c.text("date.first", nil); err != nil {
+			return "", err
+		}
+	}
+	data := map[string]any{"Weekday": weekday, "Day": day, "Month": month, "Year": t.Year(), "Clock": clock}
 	if t.Year() != now.Year() {
 		return c.text("date.other_year", data)
 	}
@@ -138,8 +145,16 @@ func (r *Renderer) clock(c *catalog, t time.Time) (string, error) {
 	if strings.ContainsAny(zone, "+-") { // zones without a name of their own
 		zone = "UTC" + t.Format("-07:00")
 	}
+	id := "date.am"
+	if t.Hour() >= 12 {
+		id = "date.pm"
+	}
+	half, err := c.text(id, nil)
+	if err != nil {
+		return "", err
+	}
 	return c.text("date.clock", map[string]any{
-		"Hour": t.Hour(), "Hour2": t.Format("15"), "Minute": t.Format("04"), "Zone": zone,
+		"Hour": t.Hour(), "Hour2": t.Format("15"), "Hour12": t.Format("3"), "Half": half, "Minute": t.Format("04"), "Zone": zone,
 	})
 }
 

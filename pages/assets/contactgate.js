@@ -4,9 +4,10 @@ for (const form of document.querySelectorAll("form.resend[data-wait]")) {
   const hint = form.querySelector(".hint.wait");
   const words = form.querySelector(".countdown");
   if (!button || !hint || !words) continue;
-  const lang = document.documentElement.lang;
-  // Like the words that the page came with: no blank before a CJK unit.
-  const say = (n, unit) => new Intl.NumberFormat(lang, { style: "unit", unit, unitDisplay: "long" }).format(n).replace(/(\d)\s(?=[\u4e00-\u9fff])/, "$1");
+  // The words that the page came with, in every plural form of its language.
+  const forms = JSON.parse(words.dataset.words);
+  const rules = new Intl.PluralRules(document.documentElement.lang);
+  const say = (n, unit) => (forms[unit][rules.select(n)] ?? forms[unit].other).replace(/\{\{\s*\.Count\s*\}\}/, n);
   const end = Date.now() + 1000 * Number(form.dataset.wait);
   button.disabled = true;
   const tick = () => {
@@ -20,4 +21,9 @@ for (const form of document.querySelectorAll("form.resend[data-wait]")) {
     button.disabled = false;
   };
   const timer = setInterval(tick, 1000);
+}
+
+// The choice of languages opens at the end of the page, often below what is in sight.
+for (const list of document.querySelectorAll("details.languages")) {
+  list.addEventListener("toggle", () => list.open && list.scrollIntoView({ block: "nearest" }));
 }
