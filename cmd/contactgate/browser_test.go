@@ -3,7 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"html"
 	"net/http"
@@ -77,6 +81,7 @@ func startStage(t *testing.T) *stage {
 		"control":     control.URL,
 		"elsewhere":   s.pages.elsewhere,
 		"down":        "https://app.localhost:" + lost.port,
+		"trusted":     keyHash(t, s.rig) + "," + keyHash(t, lost),
 		"screenshots": os.Getenv("CONTACTGATE_SCREENSHOTS"),
 	}
 	for _, site := range stageSites("") {
@@ -121,6 +126,26 @@ func loseStore(t *testing.T, r *rig) {
 	}
 }
 
+// keyHash is how Chromium is told to trust a rig's certificate. (With certificate errors merely ignored it would keep
+// nothing in its cache, and hide what "no-store" is there for.)
+func keyHash(t *testing.T, r *rig) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(r.dir, "cert.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		t.Fatal("no certificate in cert.pem")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+	return base64.StdEncoding.EncodeToString(hash[:])
+}
+
 func (s *stage) play(t *testing.T, script string, env ...string) {
 	t.Helper()
 	facts, err := json.Marshal(s.facts)
@@ -129,7 +154,11 @@ func (s *stage) play(t *testing.T, script string, env ...string) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", script)
+	args := []string{script}
+	if only := os.Getenv("CONTACTGATE_BROWSER_ONLY"); only != "" { // a pattern of node's: one test of a script
+		args = []string{"--test-name-pattern=" + only, script}
+	}
+	cmd := exec.CommandContext(ctx, "node", args...)
 	cmd.Dir = browserFolder
 	cmd.Env = append(append(os.Environ(), "STAGE="+string(facts)), env...)
 	var output bytes.Buffer
