@@ -382,9 +382,9 @@ func TestMomentsInWords(t *testing.T) {
 		{tokyo, "ko", deadline, "11월 30일 (월) 오전 9:00 JST"},
 		{tokyo, "ko", midnight, "12월 1일 (화) 오전 12:00 JST"},
 		{tokyo, "ko", evening, "2027년 1월 30일 (토) 오후 10:00 JST"},
-		{tokyo, "ar", deadline, "يوم الاثنين 30 نوفمبر، الساعة \u206609:00 JST\u2069"},
-		{tokyo, "ar", evening, "يوم السبت 30 يناير 2027، الساعة \u206622:00 JST\u2069"},
-		{saoPaulo, "ar", deadline, "يوم الأحد 29 نوفمبر، الساعة \u206621:00 UTC-03:00\u2069"},
+		{tokyo, "ar", deadline, "يوم الاثنين 30 نوفمبر، الساعة \u206609:00\u00a0JST\u2069"},
+		{tokyo, "ar", evening, "يوم السبت 30 يناير 2027، الساعة \u206622:00\u00a0JST\u2069"},
+		{saoPaulo, "ar", deadline, "يوم الأحد 29 نوفمبر، الساعة \u206621:00\u00a0UTC-03:00\u2069"},
 		{saoPaulo, "en", deadline, "Sun 29 Nov 21:00 UTC-03:00"},
 	} {
 		r := mustNew(t, c.config)

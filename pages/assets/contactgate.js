@@ -25,5 +25,5 @@ for (const form of document.querySelectorAll("form.resend[data-wait]")) {
 
 // The choice of languages opens at the end of the page, often below what is in sight.
 for (const list of document.querySelectorAll("details.languages")) {
-  list.addEventListener("toggle", () => list.open && list.scrollIntoView({ block: "nearest" }));
+  list.addEventListener("toggle", () => list.open && list.querySelector("form").scrollIntoView({ block: "nearest" }));
 }
