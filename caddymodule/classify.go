@@ -43,11 +43,3 @@ func upgrades(r *http.Request) bool {
 func prefetches(r *http.Request) bool {
 	return r.Header.Get("Sec-Purpose") != "" || r.Header.Get("Purpose") == "prefetch" || r.Header.Get("X-Moz") == "prefetch"
 }
-
-// preflights finds CORS preflights as browsers send them (Fetch standard, section 4.8): they carry no credentials, so
-// an OPTIONS with some is a request like any other.
-func preflights(r *http.Request) bool {
-	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" &&
-		r.Header.Get("Access-Control-Request-Method") != "" &&
-		r.Header.Get("Cookie") == "" && r.Header.Get("Authorization") == ""
-}

@@ -165,7 +165,7 @@ func (g *Gate) visit(w http.ResponseWriter, r *http.Request) (*visit, error) {
 		return nil, err
 	}
 	x := &visit{Gate: g, w: w, r: r, live: live, who: who, v: g.visitor(who)}
-	account := live.flow.SessionHash(g.realm, who.User, []byte("account"))
+	account := live.flow.SessionHash(g.realm, who.User, []byte("site "+strings.ToLower(g.originOf(r))))
 	var ok bool
 	if x.session, ok, x.sentCookie = g.readSession(r, live, account); !ok {
 		x.session, x.fresh = newSession(account, x.session.Language), true
@@ -224,7 +224,7 @@ func (x *visit) account() (*policy.Account, error) {
 
 // opening is this visit as the rules see it.
 func (x *visit) opening() policy.Request {
-	q := x.request(x.who, classify(x.r))
+	q := x.request(x.r, x.who)
 	q.OwnPage = true
 	return q
 }
@@ -434,8 +434,8 @@ func (x *visit) showCode(status int, a *policy.Account, c *policy.Challenge, v p
 	if subject, err := x.pages.CodeSubject(x.v.Language); err == nil {
 		v.Subject = subject
 	}
-	if c.Adding != nil {
-		v.Adding = true
+	if c.Typed {
+		v.Adding = true // on file or not: this page does not tell whether a guess was right
 		if a.EverVerified && !c.AddedFresh {
 			v.HoldAfter = x.rules.ReplacementHold
 		}
@@ -634,9 +634,7 @@ func (x *visit) done() error {
 		v.Continue = c.Return
 		if t := c.Target(seen.Account); t != nil && seen.Now.Before(c.Ends) {
 			v.Masked = t.Address.String()
-			if seen.Now.Before(t.HoldUntil) {
-				v.HoldUntil = t.HoldUntil
-			}
+			v.HoldUntil = t.HeldUntil(seen.Now)
 		}
 	}
 	if v.Masked == "" && seen.Decision.Standing != policy.Verified && seen.Decision.Standing != policy.Exempt {
@@ -669,7 +667,9 @@ func (x *visit) language() error {
 
 // status tells scripts of the app what the gate knows.
 func (x *visit) status() error {
-	verdict, err := x.live.flow.Decide(x.r.Context(), &x.rules, x.v, x.request(x.who, policy.OpeningHead))
+	q := x.request(x.r, x.who)
+	q.Kind = policy.Other // whoever opens it by hand is not interrupted by it
+	verdict, err := x.live.flow.Decide(x.r.Context(), &x.rules, x.v, q)
 	if err != nil {
 		return x.failed(err)
 	}

@@ -64,7 +64,7 @@ type Gate struct {
 	realm       string
 	prefix      string
 	signOut     string // as configured
-	signOutPath string // when it is a path of this site
+	signOutPath string // with its query, if there is one; when it is on this site
 	origin      string // empty: as the request came
 	support     string
 	siteName    string
@@ -175,11 +175,11 @@ func (g *Gate) checkSender() error {
 	return errors.New("email: there is no sender, so that nobody could confirm an address; add \"email smtp { … }\" to the contactgate block of the global options, or set \"mode observe\"")
 }
 
-// pathOf is the path of an address when it is one of this site.
+// pathOf is the path of an address, with its query, when it is one of this site. Without the query, a sign-out such as
+// /index.php?action=logout would exempt the whole app.
 func (g *Gate) pathOf(address string) string {
 	if strings.HasPrefix(address, "/") {
-		path, _, _ := strings.Cut(address, "?")
-		return path
+		return address
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
@@ -187,7 +187,7 @@ func (g *Gate) pathOf(address string) string {
 	}
 	origin, _ := url.Parse(g.origin)
 	if g.origin != "" && strings.EqualFold(origin.Host, u.Host) || slices.Contains(g.hosts, strings.ToLower(u.Hostname())) {
-		return u.EscapedPath()
+		return u.RequestURI()
 	}
 	return ""
 }

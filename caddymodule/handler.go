@@ -53,13 +53,13 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	}
 }
 
-// exemptRequest is rule 2, the part that needs nobody's name.
-func (g *Gate) exemptRequest(r *http.Request) bool {
-	return preflights(r) || g.signsOut(r) || g.exempt(r)
-}
+// exemptRequest is rule 2. A CORS preflight is not asked for here: browsers send it without credentials, so it comes as
+// nobody's and passes as that. An OPTIONS that names somebody is a request like any other.
+func (g *Gate) exemptRequest(r *http.Request) bool { return g.signsOut(r) || g.exempt(r) }
 
 func (g *Gate) signsOut(r *http.Request) bool {
-	return g.signOutPath != "" && r.URL.EscapedPath() == g.signOutPath && policy.CanonicalPath(g.signOutPath)
+	path, query, asks := strings.Cut(g.signOutPath, "?")
+	return path != "" && r.URL.EscapedPath() == path && policy.CanonicalPath(path) && (!asks || r.URL.RawQuery == query)
 }
 
 // identify asks the identity guest and brings the user ID into its one spelling.
@@ -87,12 +87,12 @@ func (g *Gate) decide(r *http.Request, who Person) (verify.Verdict, error) {
 	if err != nil {
 		return verify.Verdict{}, err
 	}
-	return live.flow.Decide(r.Context(), &g.rules, g.visitor(who), g.request(who, classify(r)))
+	return live.flow.Decide(r.Context(), &g.rules, g.visitor(who), g.request(r, who))
 }
 
-func (g *Gate) request(who Person, kind policy.RequestKind) policy.Request {
+func (g *Gate) request(r *http.Request, who Person) policy.Request {
 	return policy.Request{
-		Kind: kind, Realm: g.realm, User: who.User, Groups: who.Groups, Domain: verify.EmailDomain(who.Email),
+		Kind: classify(r), Fleeting: r.Method == http.MethodHead || prefetches(r), Realm: g.realm, User: who.User, Groups: who.Groups, Domain: verify.EmailDomain(who.Email),
 	}
 }
 
@@ -233,7 +233,11 @@ const blankProblem = "about:blank"
 const retryStore = 5 * time.Second
 
 func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request) error {
-	return g.troubleWait(w, r, http.StatusServiceUnavailable, "unavailable", retryStore, "")
+	back := "/"
+	if classify(r) == policy.Opening {
+		back = g.wanted(r)
+	}
+	return g.troubleWait(w, r, http.StatusServiceUnavailable, "unavailable", retryStore, back)
 }
 
 // unreadPatience is how long a body that nobody wants may take to arrive before its answer is sent all the same.

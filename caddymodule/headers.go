@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 )
@@ -33,6 +34,9 @@ func (g *Gate) clean(r *http.Request) error {
 			return errHopByHop
 		}
 	}
+	if len(r.Trailer) > 0 && r.Body != nil {
+		r.Body = &trailed{ReadCloser: r.Body, gate: g, request: r}
+	}
 	for _, line := range r.Header["Connection"] {
 		for option := range strings.SplitSeq(line, ",") {
 			if option = strings.TrimSpace(option); isOurs(option) || g.protects(option) {
@@ -56,19 +60,47 @@ func (g *Gate) disbelieves(r *http.Request) bool {
 	return ok && p.SetBy == setByTrustedProxies && !peerTrusted(r)
 }
 
+// trailed cleans a request's trailers, too. They are known when the body ends, and then hold more names than were
+// announced.
+type trailed struct {
+	io.ReadCloser
+	gate    *Gate
+	request *http.Request
+}
+
+func (t *trailed) Read(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	if err != nil {
+		for name := range t.request.Trailer {
+			if isOurs(name) || t.gate.protects(name) || t.gate.misspells(name) {
+				delete(t.request.Trailer, name)
+			}
+		}
+	}
+	return n, err
+}
+
 // isOurs tells whether a name is one of ours in the eyes of any app: CGI and its heirs do not tell "-", "_" and "."
-// apart, and no one tells cases apart.
+// apart (some take every other sign for one of these), and no one tells cases apart.
 func isOurs(name string) bool {
 	return len(name) >= len(ourHeaderPrefix) && strings.EqualFold(name[:len(ourHeaderPrefix)], ourHeaderPrefix) &&
-		(len(name) == len(ourHeaderPrefix) || strings.IndexByte("-_.", name[len(ourHeaderPrefix)]) >= 0)
+		(len(name) == len(ourHeaderPrefix) || !isWord(name[len(ourHeaderPrefix)]))
 }
+
+func isWord(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' }
 
 // misspells tells whether a name is another spelling of a header that carries the identity.
 func (g *Gate) misspells(name string) bool {
-	if strings.IndexByte(name, '_') < 0 && strings.IndexByte(name, '.') < 0 {
+	odd := func(r rune) bool { return r != '-' && (r > 0x7f || !isWord(byte(r))) }
+	if strings.IndexFunc(name, odd) < 0 {
 		return false
 	}
-	plain := strings.NewReplacer("_", "-", ".", "-").Replace(name)
+	plain := strings.Map(func(r rune) rune {
+		if odd(r) {
+			return '-'
+		}
+		return r
+	}, name)
 	for _, p := range g.protected {
 		if strings.EqualFold(p, plain) {
 			return true

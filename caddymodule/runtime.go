@@ -258,7 +258,7 @@ func (c *courier) Reachable(ctx context.Context) error {
 	if checker, ok := c.app.mail.(interface{ Check(context.Context) error }); ok {
 		return checker.Check(ctx)
 	}
-	return nil
+	return errors.ErrUnsupported // only the next message can tell
 }
 
 // outcome turns a sender's error into what the account remembers. Senders' errors hold no recipient.
@@ -272,6 +272,8 @@ func (c *courier) outcome(l verify.Letter, err error) policy.Delivery {
 		return policy.RefusedForGood
 	case errors.Is(err, delivery.ErrTryLater):
 		return policy.AskedToWait
+	case errors.Is(err, delivery.ErrBrokenOff):
+		return policy.BrokenOff
 	case errors.Is(err, delivery.ErrUnreachable):
 		return policy.NotReached
 	}

@@ -116,7 +116,7 @@ func (a *Account) Name(kind Kind, address Address, newID func() string, l Limits
 	if a.live() >= l.Contacts && !a.dropOldestClaim() {
 		return false
 	}
-	a.Contacts = append(a.Contacts, Contact{ID: newID(), Kind: kind, Address: address, Added: now, By: "signin"})
+	a.Contacts = append(a.Contacts, Contact{ID: newID(), Kind: kind, Address: address, Added: now, By: "signin", Late: a.EverVerified})
 	return true
 }
 

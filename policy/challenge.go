@@ -18,7 +18,9 @@ type Challenge struct {
 	Contact string `cbor:"3,keyasint,omitzero"`
 	// Adding is the contact that is being added. It is on file only once the code was entered.
 	Adding *Contact `cbor:"4,keyasint,omitzero"`
-	// AddedFresh: a code was entered in this browser shortly before, so the new contact counts at once.
+	// Typed: the person typed the contact to add it, whether or not it turned out to be on file.
+	Typed bool `cbor:"20,keyasint,omitzero"`
+	// AddedFresh: a code was entered in this browser shortly before, so a new contact counts at once.
 	AddedFresh bool    `cbor:"5,keyasint,omitzero"`
 	Channel    Channel `cbor:"6,keyasint,omitzero"`
 	// Session is the hash of the browser session that asked. No other one can answer.
@@ -176,19 +178,22 @@ func (a *Account) Confirm(next []byte, hold time.Duration, now time.Time) (confi
 	if known := c.namedMeanwhile(a); known != nil {
 		target, c.Contact, c.Adding = known, known.ID, nil
 	}
+	isNew := target.Late && target.Verified.IsZero()
 	if c.Adding != nil {
 		a.Contacts = append(a.Contacts, *c.Adding)
-		target = &a.Contacts[len(a.Contacts)-1]
+		target, isNew = &a.Contacts[len(a.Contacts)-1], true
+		// From now on it is a contact like any other: the challenge points at it.
+		c.Contact, c.Adding = target.ID, nil
+	}
+	if isNew {
 		if a.EverVerified && !c.AddedFresh {
 			// Until the first notice was accepted nobody can object, so the hold is the longest one.
 			target.HeldFor = hold
 			target.HoldUntil = now.Add(max(hold, noticeLife))
 		}
 		c.HoldUntil = target.HoldUntil
-		// From now on it is a contact like any other: the challenge points at it.
-		c.Contact, c.Adding = target.ID, nil
-		for i := range a.Contacts[:len(a.Contacts)-1] {
-			if old := a.Contacts[i]; !old.Retired && !old.onHold(now) {
+		for _, old := range a.Contacts {
+			if old.ID != target.ID && !old.Retired && !old.onHold(now) {
 				tell = append(tell, old)
 			}
 		}

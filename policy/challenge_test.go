@@ -217,8 +217,34 @@ func TestAnAddressThatTheSignInNamedMeanwhileIsNotAddedTwice(t *testing.T) {
 	a.EverVerified = true
 	a.Name(Email, "NEW@example.com", ids(), DefaultLimits(), noon)
 	got, tell := a.Confirm(next, 72*time.Hour, noon)
-	if len(a.Contacts) != 2 || got.ID != "id1" || !got.Verified.Equal(noon) || !got.HoldUntil.IsZero() || len(tell) != 0 {
+	if len(a.Contacts) != 2 || got.ID != "id1" || !got.Verified.Equal(noon) || got.HeldFor != 72*time.Hour || len(tell) != 1 {
 		t.Errorf("%+v of %+v, told %d", got, a.Contacts, len(tell))
+	}
+}
+
+// Whoever has a session may be able to change the address in the app: that must not be a way around the hold.
+func TestAddressThatTheSignInNamedLateIsHeldAndTold(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		ever, fresh bool
+		held        bool
+		told        int
+	}{
+		{"of an account that never had one", false, false, false, 0},
+		{"after another was confirmed", true, false, true, 1},
+		{"with a fresh code", true, true, false, 1},
+	} {
+		a := &Account{EverVerified: c.ever, Contacts: []Contact{{ID: "c1", Kind: Email, Address: "ann@example.com", Verified: ago(day)}}}
+		a.Name(Email, "new@example.com", ids(), DefaultLimits(), noon)
+		a.Challenge = &Challenge{Contact: "id1", AddedFresh: c.fresh, Session: here, Ends: ahead(time.Hour)}
+		got, tell := a.Confirm(next, 72*time.Hour, noon)
+		if (got.HeldFor > 0) != c.held || len(tell) != c.told {
+			t.Errorf("%s: held for %s, told %d", c.name, got.HeldFor, len(tell))
+		}
+		a.Contact("id1").HoldUntil, a.Contact("id1").HeldFor = time.Time{}, 0
+		if again, tell := a.Confirm(next, 72*time.Hour, ahead(100*day)); again.HeldFor > 0 || len(tell) > 0 {
+			t.Errorf("%s: held or told again", c.name)
+		}
 	}
 }
 

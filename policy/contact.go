@@ -64,6 +64,9 @@ type Contact struct {
 	HeldFor time.Duration `cbor:"8,keyasint,omitzero"`
 	// Retired contacts are kept for the record only.
 	Retired bool `cbor:"9,keyasint,omitzero"`
+	// Late: the sign-in named it when another one had been confirmed already. Apps let people change an address without
+	// a proof, so whoever has a session could put in their own: its first confirmation is held and told like an added one.
+	Late bool `cbor:"13,keyasint,omitzero"`
 	// Proofs are the wrong answers to "show that you know it" of the last 24 h, ProofsInAll those since a right one.
 	Proofs      Tally `cbor:"10,keyasint,omitzero"`
 	ProofsInAll int   `cbor:"11,keyasint,omitzero"`
@@ -72,6 +75,18 @@ type Contact struct {
 }
 
 func (c *Contact) onHold(now time.Time) bool { return now.Before(c.HoldUntil) }
+
+// HeldUntil is until when people are told that it is on hold; zero when it is not. Until the notice to the others was
+// accepted, which takes seconds, the true moment is not known: it is told as if that were now.
+func (c *Contact) HeldUntil(now time.Time) time.Time {
+	switch {
+	case !c.onHold(now):
+		return time.Time{}
+	case c.HeldFor > 0:
+		return now.Add(c.HeldFor)
+	}
+	return c.HoldUntil
+}
 
 // Usable tells that a code may be sent to it.
 func (c *Contact) Usable(now time.Time) bool { return !c.Retired && !c.onHold(now) }

@@ -26,6 +26,8 @@ type Request struct {
 	Exempt bool
 	// OwnPage: what is being opened is our own page, so it is shown whatever ask_every says.
 	OwnPage bool
+	// Fleeting: a HEAD or a prefetch. Nobody may be looking, so it starts no clock.
+	Fleeting bool
 	// User and Realm name the person; Groups and Domain are what the sign-in says in this very request.
 	Realm, User string
 	Groups      []string
@@ -206,13 +208,19 @@ func (r *Rules) soften(q Request, f Facts, now time.Time, d Decision) Decision {
 	}
 	opening := q.Kind == Opening || q.Kind == OpeningHead
 	d.Interrupt = opening && (d.Action == Block || q.OwnPage || r.asksAgain(f, now))
-	d.RecordAsk = d.Interrupt && d.Action == Ask && q.Kind == Opening
+	d.RecordAsk = d.Interrupt && d.Action == Ask && q.Kind == Opening && r.Dated(f, now)
 	if r.Mode == Enforce {
 		g := r.grace(f, now)
-		d.StartsSeen = g.Seen.IsZero() && g.Shown.IsZero()
+		d.StartsSeen = g.Seen.IsZero() && g.Shown.IsZero() && !q.Fleeting
 		d.StartsShown = d.Interrupt && q.Kind == Opening && g.Shown.IsZero()
 	}
 	return d
+}
+
+// Dated tells whether the moment of the last interruption is worth writing down again: one's own pages, opened over and
+// over, must not cost a write each.
+func (r *Rules) Dated(f Facts, now time.Time) bool {
+	return r.asksAgain(f, now) || now.Sub(f.Asked) >= min(time.Minute, r.AskEvery)
 }
 
 func (r *Rules) asksAgain(f Facts, now time.Time) bool {

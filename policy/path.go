@@ -47,7 +47,7 @@ func hasOddSegment(raw string) bool {
 	rest := raw[1:]
 	for {
 		segment, after, more := strings.Cut(rest, "/")
-		if segment == "." || segment == ".." || segment == "" && more {
+		if isDots(segment) || segment == "" && more {
 			return true
 		}
 		if !more {
@@ -55,6 +55,12 @@ func hasOddSegment(raw string) bool {
 		}
 		rest = after
 	}
+}
+
+// isDots finds what some app may take for a dot segment: Windows cuts dots and blanks off the end of a name, and
+// normalising turns full-width dots into dots.
+func isDots(segment string) bool {
+	return segment != "" && strings.Trim(decodeOnce(segment), ". \u3000．。｡") == ""
 }
 
 // pathByte tells whether a byte stands for itself in a path segment: RFC 3986 pchar without ";", which some
@@ -99,7 +105,9 @@ func ReturnPath(target, prefix, signOut string) bool {
 	if underPrefix(plain, prefix) || underPrefix(path, prefix) {
 		return false
 	}
-	return signOut == "" || plain != signOut && path != signOut
+	outPath, outQuery, asks := strings.Cut(signOut, "?")
+	_, query, _ := strings.Cut(target, "?")
+	return signOut == "" || plain != outPath && path != outPath || asks && query != outQuery
 }
 
 // oddStart finds what a browser, or something between us and it, could take for "//host".

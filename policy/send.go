@@ -54,7 +54,8 @@ type Send struct {
 	Tries  int `cbor:"15,keyasint,omitzero"`
 }
 
-// mostHanded keeps promise P6: after a crash or a lost answer at most once more.
+// mostHanded keeps promise P6 for codes: after a crash or a lost answer at most once more. Notices are tried until they
+// are accepted, refused or too old.
 const mostHanded = 2
 
 // due is when a worker should next look at the message.
@@ -84,7 +85,7 @@ func (a *Account) Take(lease time.Duration, now time.Time) (taken *Send, dropped
 	kept := a.Outbox[:0:0]
 	for _, s := range a.Outbox {
 		switch {
-		case !now.Before(s.Ends) || s.Handed >= mostHanded && !now.Before(s.due()):
+		case !now.Before(s.Ends) || s.Kind == SendCode && s.Handed >= mostHanded && !now.Before(s.due()):
 			dropped = append(dropped, s)
 			a.settled(s, SendFailed)
 			continue
@@ -114,6 +115,8 @@ const (
 	AskedToWait
 	// NotReached: the carrier could not be used; nothing was handed over.
 	NotReached
+	// BrokenOff: the carrier fell silent over this message before it took it. It is no outage.
+	BrokenOff
 )
 
 // Settle writes down how an attempt at a message ended. It reports whether the message was still there: another worker
@@ -134,21 +137,27 @@ func (a *Account) Settle(id string, d Delivery, now time.Time) bool {
 	case AskedToWait:
 		s.Handed--
 		s.NotBefore = now.Add(retryAfter(s.Tries, s.Kind))
-	case NotReached:
+	case NotReached, BrokenOff:
 		s.Handed--
 		if s.Kind == SendCode {
 			// The person is told that nothing was sent; a mail that arrives later all the same would be a lie.
 			a.drop(i, SendFailed)
 			a.Sends = a.Sends.Undo()
+			if c := a.Challenge; c != nil && c.SendID == id && c.Typed && c.Sent == 1 {
+				a.Adds = a.Adds.Undo()
+			}
 			return true
 		}
 		s.NotBefore = now.Add(retryAfter(s.Tries, s.Kind))
 	default:
-		if s.Handed >= mostHanded {
+		switch {
+		case s.Kind == SendNotice: // twice is better than never
+			s.NotBefore = now.Add(retryAfter(s.Tries, s.Kind))
+		case s.Handed >= mostHanded:
 			a.drop(i, SendFailed)
-			return true
+		default:
+			s.NotBefore = now
 		}
-		s.NotBefore = now
 	}
 	return true
 }

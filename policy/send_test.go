@@ -248,3 +248,21 @@ func TestRecipient(t *testing.T) {
 		t.Error("a code without a challenge")
 	}
 }
+
+// A notice protects people: sent twice is better than never. A code is sent twice at most (P6).
+func TestNoticeIsTriedUntilItIsTooOld(t *testing.T) {
+	a := &Account{Outbox: []Send{
+		{ID: "notice", Kind: SendNotice, At: noon, NotBefore: noon, Ends: ahead(7 * day)},
+		{ID: "code", Kind: SendCode, At: noon, NotBefore: noon, Ends: ahead(7 * day)},
+	}}
+	tries := map[string]int{}
+	for now := noon; now.Before(ahead(8 * day)); now = now.Add(time.Minute) {
+		for s, _ := a.Take(time.Second, now); s != nil; s, _ = a.Take(time.Second, now) {
+			tries[s.ID]++
+			a.Settle(s.ID, LostAnswer, now)
+		}
+	}
+	if tries["code"] != mostHanded || tries["notice"] < 100 || tries["notice"] > 300 || len(a.Outbox) != 0 {
+		t.Errorf("%v, left %d", tries, len(a.Outbox))
+	}
+}

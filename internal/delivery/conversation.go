@@ -200,6 +200,8 @@ func (c *conversation) failed(err error) error {
 		f.kind = ErrRefused
 	case c.stage == atAnswer:
 		f.kind = ErrUnknown
+	case code == 0 && c.stage != atSender:
+		f.kind = ErrBrokenOff
 	}
 	return f
 }

@@ -4,6 +4,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -42,6 +43,9 @@ var (
 	ErrTryLater = errors.New("asked to try later")
 	// ErrUnreachable: the carrier could not be used at all (connect, TLS, login, provider 5xx); nothing was handed over.
 	ErrUnreachable = errors.New("carrier unreachable")
+	// ErrBrokenOff is an ErrUnreachable: the carrier was there, and fell silent over this recipient or message before it
+	// took it. It is no outage: a recipient's own mail server can bring a relay to that.
+	ErrBrokenOff = fmt.Errorf("%w: broken off over this message", ErrUnreachable)
 	// ErrUnknown: the answer was lost after the message was handed over; it may have been accepted.
 	ErrUnknown = errors.New("no answer after handing over")
 )

@@ -95,6 +95,11 @@ func remember(a *policy.Account, v Visitor, now time.Time) known {
 	return k
 }
 
+// outlived tells that a contact which is remembered for the app no longer counts by these rules. Another one may.
+func (k *known) outlived(r *policy.Rules, now time.Time) bool {
+	return k.email.address != "" && k.email.whole(r, now) == "" || k.phone.address != "" && k.phone.whole(r, now) == ""
+}
+
 func (k *known) verifiedEmail(r *policy.Rules, now time.Time) string { return k.email.whole(r, now) }
 func (k *known) verifiedPhone(r *policy.Rules, now time.Time) string { return k.phone.whole(r, now) }
 

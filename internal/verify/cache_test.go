@@ -177,3 +177,24 @@ func (s *slowGet) Get(ctx context.Context, key string) (store.Record, error) {
 	<-s.goOn
 	return r, err
 }
+
+// An address that is remembered for the app may lapse by one site's rules while another one counts.
+func TestAppIsToldTheSameFromTheCacheAndFromTheStore(t *testing.T) {
+	h := newHouse(t, func(h *house) { h.rules.Reconfirm = 10 * day })
+	ann := h.person("ann", "browser")
+	other := ann
+	other.Email = "second@example.com"
+	h.open(ann)
+	h.open(other)
+	h.confirm(ann, ann.Email)
+	h.move(5 * day)
+	h.confirm(ann, other.Email)
+	h.move(5*day - 30*time.Second)
+	if v := h.open(ann); v.Email != ann.Email {
+		t.Fatalf("first: %q", v.Email)
+	}
+	h.move(40 * time.Second)
+	if v := h.open(ann); v.Standing != policy.Verified || v.Email != other.Email {
+		t.Errorf("when the first has lapsed: %s, %q", v.Standing, v.Email)
+	}
+}

@@ -49,6 +49,8 @@ type Flow struct {
 	index struct{ account, session, handle, form, back, limit []byte }
 	cache *cache
 	work  *workers
+	// queues keep a burst of one account from counting where others count, too.
+	queues *queues
 	// outages are the times in which messages could not be handed over.
 	outages outages
 	ready   atomic.Bool
@@ -60,7 +62,7 @@ type Flow struct {
 
 // New makes a Flow. It asks the store nothing yet.
 func New(c Config) *Flow {
-	f := &Flow{Config: c, cache: newCache()}
+	f := &Flow{Config: c, cache: newCache(), queues: newQueues()}
 	if f.Lease == 0 {
 		f.Lease = defaultLease
 	}
@@ -199,7 +201,7 @@ func (f *Flow) Decide(ctx context.Context, r *policy.Rules, v Visitor, q policy.
 		return Verdict{Decision: d}, nil
 	}
 	if known, ok := f.cache.get(v, now); ok && !q.OwnPage {
-		if d := r.Decide(q, known.facts, now); d.Standing == policy.Verified {
+		if d := r.Decide(q, known.facts, now); d.Standing == policy.Verified && !known.outlived(r, now) {
 			f.cacheAsked(true)
 			return Verdict{Decision: d, Email: known.verifiedEmail(r, now), Phone: known.verifiedPhone(r, now)}, nil
 		}

@@ -226,10 +226,11 @@ func TestOldContactsAreToldOnceAndNeverTheNewAddress(t *testing.T) {
 func TestAddingWhatIsOnFileConfirmsIt(t *testing.T) {
 	h := newHouse(t)
 	ann := h.person("ann", "browser")
-	h.confirm(ann, ann.Email)
 	other := ann
 	other.Email = "second@example.com"
+	h.open(ann)
 	h.open(other)
+	h.confirm(ann, ann.Email)
 	h.move(time.Hour)
 	if s := h.add(ann, "SECOND@example.com"); s.Outcome != policy.Started {
 		t.Fatalf("%+v", s.Result)
@@ -241,6 +242,29 @@ func TestAddingWhatIsOnFileConfirmsIt(t *testing.T) {
 	h.settle(ann)
 	if a := h.account(ann); len(a.Contacts) != 2 || len(h.courier.all(policy.SendNotice)) != 0 {
 		t.Errorf("%d contacts, %d notices", len(a.Contacts), len(h.courier.all(policy.SendNotice)))
+	}
+}
+
+// Many apps let people change their address without a proof. Whoever has a session must not get around the hold that way.
+func TestAddressThatTheAppChangedLateIsHeldAndTold(t *testing.T) {
+	h := newHouse(t)
+	ann := h.person("ann", "browser")
+	h.confirm(ann, ann.Email)
+	h.move(time.Hour)
+	thief := h.person("ann", "elsewhere")
+	thief.Email = "evil@example.org"
+	h.open(thief)
+	h.add(thief, "evil@example.org")
+	if e := h.accept(thief, "evil@example.org"); e.Contact.HoldUntil.IsZero() || h.account(ann).IsFresh(thief.Next, h.Now()) {
+		t.Errorf("%+v", e.Contact)
+	}
+	h.settle(ann)
+	notices := h.courier.all(policy.SendNotice)
+	if len(notices) != 1 || notices[0].To != ann.Email {
+		t.Errorf("told: %+v", notices)
+	}
+	if v := h.open(thief); v.Email != ann.Email {
+		t.Errorf("the app is told %q", v.Email)
 	}
 }
 

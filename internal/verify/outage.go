@@ -18,6 +18,8 @@ const (
 	outagesKey = "m/outages"
 	// mostOutages are remembered, the latest last.
 	mostOutages = 20
+	// oneOutage is how close two times without carriers are to count as one.
+	oneOutage = 10 * time.Minute
 	// probeEvery is how often carriers are tried while an outage lasts: its end starts people's 24 hours.
 	probeEvery = 10 * time.Second
 	// learnEvery is how old a node's knowledge of outages may be.
@@ -93,7 +95,7 @@ func (f *Flow) learnFrom(ctx context.Context, s policy.Send, result policy.Deliv
 	switch {
 	case result == policy.NotReached && now.Before(s.Ends):
 		f.carriersGone(ctx, now)
-	case result == policy.TakenOver || result == policy.RefusedForGood || result == policy.AskedToWait:
+	case result == policy.TakenOver || result == policy.RefusedForGood:
 		if list := f.outages.current(); len(list) > 0 && list[len(list)-1].Ended.IsZero() {
 			f.carriersBack(ctx, now)
 		}
@@ -103,7 +105,9 @@ func (f *Flow) learnFrom(ctx context.Context, s policy.Send, result policy.Deliv
 // carriersGone and carriersBack write down that carriers could not be used, and that they can again.
 func (f *Flow) carriersGone(ctx context.Context, now time.Time) {
 	f.changeOutages(ctx, func(list []policy.Outage) []policy.Outage {
-		if n := len(list); n > 0 && list[n-1].Ended.IsZero() {
+		if n := len(list); n > 0 && (list[n-1].Ended.IsZero() || now.Sub(list[n-1].Ended) < oneOutage) {
+			// Still, or again: a carrier that comes and goes is one outage, or it would push out those before.
+			list[n-1].Ended = time.Time{}
 			return list
 		}
 		f.Log.Error("messages cannot be handed over; deadlines that fall in this time move to 24 h after its end")

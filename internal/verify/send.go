@@ -97,7 +97,7 @@ func (f *Flow) Add(ctx context.Context, r *policy.Rules, v Visitor, address poli
 		return Sent{}, err
 	}
 	contact := policy.Contact{ID: f.newID(), Kind: policy.Email, Address: address, Added: f.now(), By: "person"}
-	return f.send(ctx, storing, r, v, wish{contact: contact, adding: true, back: back})
+	return f.send(ctx, storing, r, v, wish{contact: contact, adding: true, typed: true, back: back})
 }
 
 // Resend sends the live code of this browser session again.
@@ -119,7 +119,7 @@ func (f *Flow) Resend(ctx context.Context, r *policy.Rules, v Visitor) (Sent, er
 	if wait := a.Challenge.ResendWait(r.Limits, now); wait > 0 {
 		return Sent{Result: policy.Result{Outcome: policy.TooEarly, Wait: wait}}, nil
 	}
-	w := wish{contact: *target, adding: a.Challenge.Adding != nil, back: a.Challenge.Return, again: true}
+	w := wish{contact: *target, adding: a.Challenge.Adding != nil, typed: a.Challenge.Typed, back: a.Challenge.Return, again: true}
 	return f.send(ctx, storing, r, v, w)
 }
 
@@ -133,9 +133,9 @@ func (f *Flow) asking(a *policy.Account, v Visitor) bool {
 // wish is a code that somebody may have, as far as the account's own limits and those of others allow.
 type wish struct {
 	contact policy.Contact
-	// adding: the person typed it. It may be on file all the same.
-	adding bool
-	back   string
+	// typed: the person typed it to add it; adding: it is not on file, as far as is known.
+	typed, adding bool
+	back          string
 	// again: the person pressed "send it again", so a wait that is not over is an answer of its own.
 	again bool
 }
@@ -144,8 +144,14 @@ type wish struct {
 // counts outside; then starts the challenge and leaves the message in the same update. What it asks of the store ends
 // with storing; the person waits for the carrier with ctx.
 func (f *Flow) send(ctx, storing context.Context, r *policy.Rules, v Visitor, w wish) (Sent, error) {
-	now := f.now()
-	a, err := f.load(storing, f.accountKey(v.Realm, v.User))
+	now, key := f.now(), f.accountKey(v.Realm, v.User)
+	// One wish of an account at a time: in a burst each would count outside before the account refuses all but one.
+	queue, err := f.queueFor(storing, key)
+	if err != nil {
+		return Sent{}, err
+	}
+	defer queue.leave()
+	a, err := f.load(storing, key)
 	if err != nil {
 		return Sent{}, err
 	}
@@ -163,7 +169,7 @@ func (f *Flow) send(ctx, storing context.Context, r *policy.Rules, v Visitor, w 
 		return sent, nil
 	}
 	var typed policy.Address
-	if w.adding {
+	if w.typed {
 		typed = w.contact.Address
 	}
 	wait, err := f.takeOutside(storing, r.Limits, v, typed, now)
@@ -181,6 +187,9 @@ func (f *Flow) send(ctx, storing context.Context, r *policy.Rules, v Visitor, w 
 		sent = Sent{Result: f.begin(a, r, v, w, nonce, id, now)}
 		return sent.Outcome == policy.Started
 	})
+	if err != nil || sent.Outcome != policy.Started {
+		f.giveBack(storing, v, typed) // another node's wish was first, or nothing was written
+	}
 	if err != nil {
 		return Sent{}, err
 	}
@@ -188,9 +197,10 @@ func (f *Flow) send(ctx, storing context.Context, r *policy.Rules, v Visitor, w 
 	if sent.Outcome != policy.Started {
 		return sent, nil
 	}
+	queue.leave()
 	f.audit("code_asked", v, "contact", a.Challenge.Target(a).Address, "channel", string(a.Challenge.Channel), "adding", a.Challenge.Adding != nil)
 	reached("stored")
-	f.work.kick(f.accountKey(v.Realm, v.User))
+	f.work.kick(key)
 	return f.await(ctx, v, sent, id, settled)
 }
 
@@ -206,9 +216,9 @@ func (s *Sent) describe(a *policy.Account) {
 
 // begin starts a challenge, or repeats the live one, on the account as it is now.
 func (f *Flow) begin(a *policy.Account, r *policy.Rules, v Visitor, w wish, nonce []byte, id string, now time.Time) policy.Result {
-	l, typed := r.Limits, w.adding
+	l := r.Limits
 	var known *policy.Contact
-	if typed {
+	if w.adding {
 		if known = a.Find(w.contact.Kind, w.contact.Address); known != nil {
 			w.contact, w.adding = *known, false
 		}
@@ -227,7 +237,7 @@ func (f *Flow) begin(a *policy.Account, r *policy.Rules, v Visitor, w wish, nonc
 	}
 	// What is typed has the limits of a new contact even when it is on file: whoever guesses addresses here must not
 	// get more tries, nor be told more, than where the hidden part of one is asked for.
-	if typed && !same {
+	if w.typed && !same {
 		wait, full := a.AddWait(l, now)
 		if full {
 			return policy.Result{Outcome: policy.Full}
@@ -246,7 +256,7 @@ func (f *Flow) begin(a *policy.Account, r *policy.Rules, v Visitor, w wish, nonc
 		return policy.Result{Outcome: policy.TooMany, Wait: wait}
 	}
 	a.Sends = a.Sends.Add(24*time.Hour, now)
-	if typed && !same {
+	if w.typed && !same {
 		a.Adds = a.Adds.Add(24*time.Hour, now)
 	}
 	a.DropCodes()
@@ -276,14 +286,14 @@ func (f *Flow) issue(a *policy.Account, r *policy.Rules, v Visitor, w wish, same
 		next := &policy.Challenge{
 			Nonce: nonce, KeyID: f.Keys.IDs()[0], Channel: policy.ByEmail, Session: v.Session,
 			Started: now, Ends: now.Add(r.Limits.CodeLifetime), Return: w.back,
-			Reissued: a.Challenge.Live(now),
+			Reissued: a.Challenge.Live(now), Typed: w.typed, AddedFresh: a.IsFresh(v.Session, now),
 		}
 		if same { // the ladder of waits goes on
 			next.Sent = a.Challenge.Sent
 		}
 		if w.adding {
 			contact := w.contact
-			next.Adding, next.AddedFresh = &contact, a.IsFresh(v.Session, now)
+			next.Adding = &contact
 		} else {
 			next.Contact = w.contact.ID
 		}

@@ -167,7 +167,9 @@ func (w *workers) deliver(ctx context.Context, key string, a *policy.Account, s 
 	if f.Count != nil {
 		f.Count.CodeSent(s.Channel, result, f.Now().Sub(began))
 	}
-	f.learnFrom(ctx, s, result)
+	if err == nil {
+		f.learnFrom(ctx, s, result)
+	}
 	w.settle(ctx, key, a, s, result)
 }
 
@@ -191,7 +193,7 @@ func (w *workers) settle(ctx context.Context, key string, a *policy.Account, s p
 
 var sendEvents = map[policy.Delivery]string{
 	policy.TakenOver: "sent", policy.RefusedForGood: "send_refused", policy.AskedToWait: "send_deferred",
-	policy.NotReached: "send_failed", policy.LostAnswer: "send_unanswered",
+	policy.NotReached: "send_failed", policy.BrokenOff: "send_broken_off", policy.LostAnswer: "send_unanswered",
 }
 
 func (f *Flow) auditSend(event string, a *policy.Account, s policy.Send) {
@@ -235,11 +237,8 @@ func (f *Flow) letter(a *policy.Account, s policy.Send) (Letter, error) {
 		Host: s.Host, Browser: s.Browser, ContactKind: string(s.About), At: s.At, Ends: s.Ends,
 	}
 	if s.Kind == policy.SendNotice {
-		if held := a.Contact(s.New); held != nil && f.now().Before(held.HoldUntil) {
-			l.HoldUntil = held.HoldUntil
-			if held.HeldFor > 0 { // this notice, once accepted, starts the hold
-				l.HoldUntil = f.now().Add(held.HeldFor)
-			}
+		if held := a.Contact(s.New); held != nil {
+			l.HoldUntil = held.HeldUntil(f.now()) // this notice, once accepted, starts the hold
 		}
 		return l, nil
 	}
@@ -247,7 +246,7 @@ func (f *Flow) letter(a *policy.Account, s policy.Send) (Letter, error) {
 	if err != nil {
 		return Letter{}, err
 	}
-	l.Code, l.Adding = code, a.Challenge.Adding != nil
+	l.Code, l.Adding = code, a.Challenge.Typed
 	return l, nil
 }
 
