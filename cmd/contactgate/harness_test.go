@@ -59,6 +59,7 @@ func runTests(m *testing.M) int {
 	}
 	code := m.Run()
 	if sharedRig.rig != nil {
+		defer os.RemoveAll(sharedRig.rig.dir)
 		if faults := sharedRig.rig.close(); len(faults) > 0 && code == 0 {
 			fmt.Fprintln(os.Stderr, "the shared rig:\n"+strings.Join(faults, "\n"))
 			return 1
