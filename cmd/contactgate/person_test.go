@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -36,7 +35,6 @@ type person struct {
 	jar    *cookiejar.Jar
 	client *http.Client
 	extra  http.Header
-	mu     sync.Mutex
 }
 
 // answer is a response with its body read.

@@ -384,8 +384,8 @@ func (f *boltFile) apply(tx *bbolt.Tx, c *change) error {
 	if errors.Is(err, ErrKeep) {
 		return nil
 	}
-	if c.err = err; c.err != nil {
-		return nil
+	if c.err = err; err != nil {
+		return nil //nolint:nilerr // it is the caller's own error, and none of the transaction
 	}
 	if next = normal(next, now); same(old, next) {
 		return nil
