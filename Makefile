@@ -30,8 +30,9 @@ vet:
 lint: ## golangci-lint, built from its own module
 	go run $(GOLANGCI) run ./...
 
-unit: ## all Go tests, with the race detector
-	go test -race -timeout 20m ./...
+unit: ## all Go tests, with the race detector in the tests and in the binary that they drive
+	go build -race -o bin/contactgate-race ./cmd/contactgate
+	CONTACTGATE_BINARY=$(CURDIR)/bin/contactgate-race go test -race -timeout 20m ./...
 
 browser: ## the journeys in a real Chromium
 	cd cmd/contactgate/browser && npm ci --no-audit --no-fund --loglevel=error

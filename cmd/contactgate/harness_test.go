@@ -68,6 +68,24 @@ func runTests(m *testing.M) int {
 	return code
 }
 
+// output is what a process says, read while it still says more.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
 // rig is a running gate and all that is around it.
 type rig struct {
 	dir  string
@@ -84,7 +102,7 @@ type rig struct {
 	mu      sync.Mutex
 	process *exec.Cmd
 	exited  chan struct{}
-	stderr  bytes.Buffer
+	stderr  output
 	roots   *x509.CertPool
 
 	oracle oracle
