@@ -54,19 +54,18 @@ func newCodecs(keys *verify.Keyring) []securecookie.Codec {
 	return codecs
 }
 
-// keptOurs remembers the cookies that are about to be taken out of the request, so that our own pages can read them.
-func keptOurs(r *http.Request, line string) {
-	before, _ := caddyhttp.GetVar(r.Context(), cookieMark+".cookies").(string)
-	caddyhttp.SetVar(r.Context(), cookieMark+".cookies", before+"; "+line)
-}
-
 // ourCookies gives the values of a cookie of ours, in the order in which the browser sent them.
 func ourCookies(ctx context.Context, name string) []string {
-	line, _ := caddyhttp.GetVar(ctx, cookieMark+".cookies").(string)
+	p, ok := ctx.Value(publishedKey{}).(*published)
+	if !ok {
+		return nil
+	}
 	var values []string
-	for part := range strings.SplitSeq(line, ";") {
-		if n, value, ok := strings.Cut(strings.TrimSpace(part), "="); ok && n == name {
-			values = append(values, value)
+	for _, line := range p.cookies {
+		for part := range strings.SplitSeq(line, ";") {
+			if n, value, ok := strings.Cut(strings.TrimSpace(part), "="); ok && n == name {
+				values = append(values, value)
+			}
 		}
 	}
 	return values

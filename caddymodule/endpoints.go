@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"math"
@@ -11,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/contactgate/contactgate/internal/verify"
@@ -741,7 +741,7 @@ func (g *Gate) show(w http.ResponseWriter, r *http.Request, status int, v pages.
 	f := g.frame()
 	f.Language = g.languageOf(r, "")
 	if status >= http.StatusInternalServerError {
-		f.Incident = incident(r)
+		f.Incident = incident()
 		g.log.Warn("somebody was shown an error page", "incident", f.Incident, "status", status)
 	}
 	if err := g.pages.Render(w, status, f, v, time.Now()); err != nil {
@@ -758,13 +758,7 @@ func (g *Gate) frame() pages.Frame {
 }
 
 // incident is an ID that stands on the page and in the log.
-func incident(r *http.Request) string {
-	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		id, _ := repl.GetString("http.request.uuid")
-		return id
-	}
-	return ""
-}
+func incident() string { return rand.Text()[:10] }
 
 // browserFamily is the name that people know their browser by; empty when it is none of the known ones.
 func browserFamily(userAgent string) string {

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -22,21 +23,22 @@ import (
 // ServeHTTP is the way of a request through the gate.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	began := time.Now()
-	if err := g.clean(r); err != nil {
+	r, p := publishing(r)
+	if err := g.clean(r, p); err != nil {
 		return g.trouble(w, r, http.StatusBadRequest, "badrequest")
 	}
 	if g.isOwn(r) {
 		return g.serveOwn(w, r)
 	}
 	if g.exemptRequest(r) {
-		return g.pass(w, r, next, began, verify.Verdict{Decision: g.rules.Decide(policy.Request{Exempt: true}, policy.Facts{}, began)}, "")
+		return g.pass(w, r, p, next, began, verify.Verdict{Decision: g.rules.Decide(policy.Request{Exempt: true}, policy.Facts{}, began)}, "")
 	}
 	who, err := g.identify(r)
 	if err != nil {
 		return g.refuseIdentity(w, r, err)
 	}
 	if who.User == "" {
-		countDecision(policy.Decision{}, "anonymous", r, began)
+		countDecision(policy.Decision{}, "anonymous", p, began)
 		return next.ServeHTTP(w, r)
 	}
 	verdict, err := g.decide(r, who)
@@ -45,10 +47,10 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	}
 	switch {
 	case verdict.Action == policy.Pass, verdict.Action == policy.Ask && !verdict.Interrupt:
-		return g.pass(w, r, next, began, verdict, who.User)
+		return g.pass(w, r, p, next, began, verdict, who.User)
 	default: // Ask, Block, and whatever nobody thought of
-		publish(r, &verdict.Decision, who.User)
-		countDecision(verdict.Decision, "", r, began)
+		p.publish(verdict.Decision, who.User)
+		countDecision(verdict.Decision, "", p, began)
 		return g.interrupt(w, r, who, verdict.Decision)
 	}
 }
@@ -108,8 +110,8 @@ func clientIP(r *http.Request) netip.Addr {
 }
 
 // pass lets a request go on to the app, with what the gate knows.
-func (g *Gate) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, began time.Time, v verify.Verdict, user string) error {
-	publish(r, &v.Decision, user)
+func (g *Gate) pass(w http.ResponseWriter, r *http.Request, p *published, next caddyhttp.Handler, began time.Time, v verify.Verdict, user string) error {
+	p.publish(v.Decision, user)
 	r.Header[statusHeader] = []string{v.Standing.String()}
 	if !v.Deadline.IsZero() {
 		deadline := v.Deadline.UTC().Format(time.RFC3339)
@@ -124,7 +126,7 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Handl
 	if g.passPhone && v.Phone != "" {
 		r.Header[phoneHeader] = []string{v.Phone}
 	}
-	countDecision(v.Decision, "", r, began)
+	countDecision(v.Decision, "", p, began)
 	return next.ServeHTTP(w, r)
 }
 
@@ -282,27 +284,41 @@ func seconds(d time.Duration) string {
 	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }
 
-// publish makes the decision readable as placeholders: {http.contactgate.status} and so on. Of nested gates the last
+// published is what one request carries through the gates that it passes: the decision, as placeholders
+// ({http.contactgate.status} and so on), and the cookies of ours that the app does not see. Of nested gates the last
 // one counts.
-func publish(r *http.Request, d *policy.Decision, user string) {
-	p, _ := caddyhttp.GetVar(r.Context(), publishedVar).(*published)
-	if p == nil {
-		p = &published{}
-		caddyhttp.SetVar(r.Context(), publishedVar, p)
-		if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-			repl.Map(p.get)
-		}
-	}
-	p.decision, p.user = *d, user
-}
-
-const publishedVar = "contactgate"
-
 type published struct {
+	context.Context
 	decision policy.Decision
 	user     string
 	counted  bool
+	cookies  []string
 }
+
+type publishedKey struct{}
+
+// publishing gives a request its published. It is not one of Caddy's vars: those are a map without a lock, and the dial
+// of an earlier forward_auth may still be reading it in another goroutine.
+func publishing(r *http.Request) (*http.Request, *published) {
+	if p, ok := r.Context().Value(publishedKey{}).(*published); ok {
+		return r, p
+	}
+	p := &published{Context: r.Context()}
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Map(p.get)
+	}
+	return r.WithContext(p), p
+}
+
+// Value makes it the request's context, which carries nothing else.
+func (p *published) Value(key any) any {
+	if _, ours := key.(publishedKey); ours {
+		return p
+	}
+	return p.Context.Value(key)
+}
+
+func (p *published) publish(d policy.Decision, user string) { p.decision, p.user = d, user }
 
 func (p *published) get(key string) (any, bool) {
 	name, ok := strings.CutPrefix(key, "http.contactgate.")

@@ -23,7 +23,7 @@ var errHopByHop = errors.New("a Connection header names a header that must reach
 // clean takes out of a request what only the gate may say: our headers in every spelling that some app would read as
 // ours, other spellings of the identity's headers, and our cookies. It runs for every request, anonymous and exempt
 // ones too.
-func (g *Gate) clean(r *http.Request) error {
+func (g *Gate) clean(r *http.Request, p *published) error {
 	for name := range r.Header {
 		if isOurs(name) || g.misspells(name) {
 			delete(r.Header, name)
@@ -49,7 +49,7 @@ func (g *Gate) clean(r *http.Request) error {
 			delete(r.Header, name)
 		}
 	}
-	cleanCookies(r)
+	p.keepCookies(r)
 	return nil
 }
 
@@ -125,20 +125,20 @@ func (g *Gate) protects(name string) bool {
 	return false
 }
 
-// cleanCookies removes the gate's cookies, byte for byte leaving the others as they came.
-func cleanCookies(r *http.Request) {
+// keepCookies takes the gate's cookies out of the request, byte for byte leaving the others as they came.
+func (p *published) keepCookies(r *http.Request) {
 	lines := r.Header["Cookie"]
 	for i, line := range lines {
 		if !strings.Contains(line, cookieMark) {
 			continue
 		}
-		keptOurs(r, line)
+		p.cookies = append(p.cookies, line)
 		parts := strings.Split(line, ";")
 		kept := parts[:0]
-		for _, p := range parts {
-			name, _, _ := strings.Cut(strings.TrimSpace(p), "=")
+		for _, part := range parts {
+			name, _, _ := strings.Cut(strings.TrimSpace(part), "=")
 			if !isOurCookie(strings.TrimSpace(name)) {
-				kept = append(kept, p)
+				kept = append(kept, part)
 			}
 		}
 		lines[i] = strings.TrimSpace(strings.Join(kept, ";"))

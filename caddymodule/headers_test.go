@@ -15,7 +15,8 @@ import (
 func cleaned(t *testing.T, g *Gate, r *http.Request) (*http.Request, error) {
 	t.Helper()
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), httptest.NewRecorder(), nil)
-	return r, g.clean(r)
+	r, p := publishing(r)
+	return r, g.clean(r, p)
 }
 
 // CGI and its heirs take "-", "_" and, some of them, every other sign for one: what a client sends under any such name

@@ -2,10 +2,8 @@ package caddymodule
 
 import (
 	"errors"
-	"net/http"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/contactgate/contactgate/policy"
@@ -68,13 +66,11 @@ func registerMetrics(registry *prometheus.Registry) error {
 }
 
 // countDecision counts a request once, however many gates it passes.
-func countDecision(d policy.Decision, special string, r *http.Request, began time.Time) {
-	if p, _ := caddyhttp.GetVar(r.Context(), publishedVar).(*published); p != nil {
-		if p.counted {
-			return
-		}
-		p.counted = true
+func countDecision(d policy.Decision, special string, p *published, began time.Time) {
+	if p.counted {
+		return
 	}
+	p.counted = true
 	collected.took.Observe(time.Since(began).Seconds())
 	if special != "" {
 		collected.decisions.WithLabelValues("pass", special).Inc()

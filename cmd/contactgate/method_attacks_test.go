@@ -304,7 +304,11 @@ func TestC15LargeUploadsPassByteForByte(t *testing.T) {
 	if got.BodySize != size || got.BodyHash != hex.EncodeToString(hash.Sum(nil)) || got.Trailer.Get("X-Checksum") != "yes" {
 		t.Errorf("the app got %d bytes, trailer %v", got.BodySize, got.Trailer)
 	}
-	if grown := most - before; grown > 20<<20 {
+	allowed := 20 << 20
+	if strings.HasSuffix(os.Getenv("CONTACTGATE_BINARY"), "-race") {
+		allowed *= 4 // the race detector remembers what it has seen; still far from the size of the body
+	}
+	if grown := most - before; grown > allowed {
 		t.Errorf("the gate grew by %d MB", grown>>20)
 	}
 }
