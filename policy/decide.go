@@ -220,7 +220,7 @@ func (r *Rules) soften(q Request, f Facts, now time.Time, d Decision) Decision {
 // Dated tells whether the moment of the last interruption is worth writing down again: one's own pages, opened over and
 // over, must not cost a write each.
 func (r *Rules) Dated(f Facts, now time.Time) bool {
-	return r.asksAgain(f, now) || now.Sub(f.Asked) >= min(time.Minute, r.AskEvery)
+	return r.asksAgain(f, now) || now.Sub(f.Asked) >= min(time.Minute, r.AskEvery/60)
 }
 
 func (r *Rules) asksAgain(f Facts, now time.Time) bool {
