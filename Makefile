@@ -44,8 +44,9 @@ screenshots: ## every page in every state to screenshots/, and docs/screenshot.p
 	cd cmd/contactgate/browser && node readme.mjs $(CURDIR)/screenshots $(CURDIR)/docs/screenshot.png
 
 fuzz: ## long fuzzing of everything that a client can spell (FUZZTIME=10m each)
-	@for target in $$(grep -rhoE '^func Fuzz[A-Za-z0-9]+' policy/*_test.go | cut -d' ' -f2); do \
-		go test ./policy -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME); done
+	@for folder in policy pages internal/identity; do \
+		for target in $$(grep -rhoE '^func Fuzz[A-Za-z0-9]+' $$folder/*_test.go | cut -d' ' -f2); do \
+			go test ./$$folder -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME); done; done
 
 soak: ## the big counts: kill -9 loops, flows, histories
 	CONTACTGATE_KILL_LOOPS=500 CONTACTGATE_FLOWS=1000000 CONTACTGATE_HISTORIES=2000 go test -timeout 3h -count=1 ./internal/... ./policy
