@@ -40,7 +40,7 @@ var folders = map[string]folder{
 		why: "it words messages with the pages' catalogs and hands them over; it knows no account"},
 	"internal/delivery/smtptest": {others: []string{"github.com/emersion/"}, why: "a mail server for tests"},
 	"internal/verify": {ours: []string{"policy", "internal/store"},
-		others: []string{"golang.org/x/crypto/", "golang.org/x/net/idna", "golang.org/x/text/", "github.com/fxamacker/cbor/", "github.com/maypok86/otter/", "github.com/cenkalti/backoff/"},
+		others: []string{"golang.org/x/crypto/", "golang.org/x/net/idna", "golang.org/x/text/", "github.com/fxamacker/cbor/", "github.com/maypok86/otter/"},
 		why:    "the use cases: it knows neither pages nor carriers, which come in as interfaces"},
 	"internal/identity": {others: []string{"golang.org/x/text/"}, why: "who a user ID names"},
 	"internal/demo": {ours: []string{"policy", "pages", "internal/delivery", "internal/verify", "internal/store"},

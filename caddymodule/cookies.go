@@ -5,12 +5,9 @@ import (
 	"crypto/rand"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"github.com/gorilla/securecookie"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/contactgate/contactgate/internal/verify"
 )
@@ -73,7 +70,7 @@ func ourCookies(ctx context.Context, name string) []string {
 
 // cookieName is the name under which the session travels on this connection.
 func (g *Gate) cookieName(r *http.Request) string {
-	if !g.overHTTPS(r) && isLoopback(r.Host) {
+	if !g.overHTTPS(r) && isLoopbackHost(withoutPort(r.Host)) {
 		return plainCookie
 	}
 	return hostCookie
@@ -129,7 +126,7 @@ func (g *Gate) scheme(r *http.Request) string {
 	if r.TLS != nil {
 		return "https"
 	}
-	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
+	if peerTrusted(r) {
 		if p := r.Header.Get("X-Forwarded-Proto"); strings.EqualFold(p, "https") {
 			return "https"
 		}
@@ -143,7 +140,7 @@ func (g *Gate) originOf(r *http.Request) string {
 		return g.origin
 	}
 	host := r.Host
-	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
+	if peerTrusted(r) {
 		if h := r.Header.Get("X-Forwarded-Host"); h != "" && !strings.Contains(h, ",") {
 			host = h
 		}
@@ -175,12 +172,4 @@ func withoutPort(host string) string {
 		return h
 	}
 	return strings.Trim(host, "[]")
-}
-
-func isLoopback(host string) bool {
-	host = withoutPort(host)
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.IsLoopback()
-	}
-	return strings.EqualFold(host, "localhost") || strings.HasSuffix(strings.ToLower(host), ".localhost")
 }

@@ -139,7 +139,7 @@ func (p *Placeholder) Identify(r *http.Request) (Person, error) {
 	return person, nil
 }
 
-// trustedProxyKey is boxed once: the hot path allocates nothing.
+// peerTrusted tells whether the peer is a proxy that the operator trusts, so that what it says may be believed.
 func peerTrusted(r *http.Request) bool {
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	return trusted

@@ -160,7 +160,7 @@ func (f *Flow) updateKey(ctx context.Context, key string, change func(a *policy.
 		if !write {
 			return store.Record{}, store.ErrKeep
 		}
-		sealed, err := f.sealAccount(key, a)
+		sealed, err := f.sealRecord(key, a)
 		if err != nil {
 			return store.Record{}, err
 		}

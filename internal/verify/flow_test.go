@@ -866,7 +866,7 @@ func TestMomentsComeBackAsWritten(t *testing.T) {
 		at = at.Add(time.Duration(i*7+1) * time.Millisecond)
 		a := &policy.Account{User: "ann", Grace: policy.Grace{Shown: at}}
 		for range 3 {
-			sealed, err := h.sealAccount("a/x", a)
+			sealed, err := h.sealRecord("a/x", a)
 			if err != nil {
 				t.Fatal(err)
 			}

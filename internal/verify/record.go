@@ -44,10 +44,6 @@ func mac(key []byte, parts ...string) []byte {
 	return h.Sum(nil)
 }
 
-func (f *Flow) sealAccount(key string, a *policy.Account) ([]byte, error) {
-	return f.sealRecord(key, a)
-}
-
 func (f *Flow) openAccount(key string, sealed []byte) (*policy.Account, error) {
 	a := &policy.Account{}
 	if err := f.openRecord(key, sealed, a); err != nil {
