@@ -251,7 +251,7 @@ func TestValidateBesideTheRunningServer(t *testing.T) {
 	if err := caddy.Validate(&config); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("it took %s", took)
 	}
 	if after := files(); after != before {

@@ -221,7 +221,7 @@ func TestRefusalsKeepTheirMeaning(t *testing.T) {
 		if n := len(srv.Messages()); n != 0 {
 			t.Errorf("%d in stage %d: %d messages were taken", c.code, c.stage, n)
 		}
-		if took := time.Since(began); took > 2*time.Second {
+		if took := time.Since(began); took > 8*time.Second {
 			t.Errorf("%d in stage %d took %s", c.code, c.stage, took)
 		}
 		if err := s.Send(t.Context(), message()); err != nil {
@@ -248,7 +248,7 @@ func TestSilenceEndsInTime(t *testing.T) {
 				srv.Set(c.stage, smtptest.Fault{Hang: true})
 				began := time.Now()
 				expect(t, sender(t, srv, login("account-security", thePassword), within(300*time.Millisecond)).Send(t.Context(), message()), c.want)
-				if took := time.Since(began); took < 250*time.Millisecond || took > 2*time.Second {
+				if took := time.Since(began); took < 250*time.Millisecond || took > 8*time.Second {
 					t.Errorf("the timeout of 300ms took %s", took)
 				}
 
@@ -257,7 +257,7 @@ func TestSilenceEndsInTime(t *testing.T) {
 				began = time.Now()
 				err := sender(t, srv, login("account-security", thePassword), within(time.Minute)).Send(ctx, message())
 				expect(t, err, c.want)
-				if took := time.Since(began); took > 2*time.Second || !strings.Contains(err.Error(), "cancelled") {
+				if took := time.Since(began); took > 8*time.Second || !strings.Contains(err.Error(), "cancelled") {
 					t.Errorf("cancelled after 200ms, took %s: %v", took, err)
 				}
 			})
@@ -407,7 +407,7 @@ func TestTheLastDotDividesUnreachableFromUnknown(t *testing.T) {
 			began := time.Now()
 			err = s.Send(t.Context(), m)
 			expect(t, err, c.want)
-			if took := time.Since(began); took > 2*time.Second || err == nil && took > 1200*time.Millisecond {
+			if took := time.Since(began); took > 8*time.Second || err == nil && took > 1200*time.Millisecond {
 				t.Errorf("took %s", took)
 			}
 			if strings.HasPrefix(name, "endless") && !strings.Contains(err.Error(), "do not end") {
@@ -440,7 +440,7 @@ func TestNothingIsSentAfterItsEnd(t *testing.T) {
 	m.Ends = now.Add(200 * time.Millisecond)
 	began := time.Now()
 	expect(t, s.Send(t.Context(), m), delivery.ErrUnreachable)
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > 8*time.Second {
 		t.Errorf("took %s", took)
 	}
 }

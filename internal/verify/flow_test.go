@@ -741,7 +741,7 @@ func TestStoreInTroubleIsNeverAWrongCode(t *testing.T) {
 	began := time.Now()
 	h.probe.faults(all(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }), nil)
 	try("hanging", code)
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("a hanging store was waited for %s", took)
 	}
 	if a := h.settled(ann); len(a.Wrong) != 0 {
