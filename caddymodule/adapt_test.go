@@ -83,6 +83,10 @@ func TestCaddyfileRefuses(t *testing.T) {
 		{global, "exempt_users a", "Caddyfile:3: exempt_users belongs to a site"},
 		{site, "store bolt", "Caddyfile:3: store is shared by all sites; move it into the contactgate block of the global options"},
 		{site, "email outbox", "Caddyfile:3: email is shared by all sites"},
+		{site, "sms outbox", "Caddyfile:3: sms is shared by all sites"},
+		{site, "voice outbox", "Caddyfile:3: voice is shared by all sites"},
+		{global, "sms", "Caddyfile:3"},
+		{global, "sms outbox\nsms outbox", "Caddyfile:4: contactgate: sms is given twice"},
 		{site, "keys abc", "Caddyfile:3: keys is shared by all sites"},
 		{global, "store bolt\nstore bolt", "Caddyfile:4: contactgate: store is given twice"},
 
@@ -108,7 +112,7 @@ func TestCaddyfileRefuses(t *testing.T) {
 		{global, "email smtp {\n\tsubject en A\n\tsubject en B\n}", "Caddyfile:5: email smtp: subject en is given twice"},
 		{global, "email smtp {\n\tfrom a@b.example\n\tfrom a@b.example\n}", "Caddyfile:5: email smtp: from is given twice"},
 		{global, "email smtp {\n\thost a\n}", `Caddyfile:4: email smtp: unknown word "host"`},
-		{global, "email outbox a b", "Caddyfile:3: email outbox takes at most a name"},
+		{global, "email outbox a b", "Caddyfile:3: outbox takes at most a name"},
 		{site, "identity", "Caddyfile:3"},
 		{site, "identity {http.auth.user.id} b", "Caddyfile:3"},
 		{site, "identity {http.auth.user.id} {\n\tmail x\n}", `Caddyfile:4: identity: unknown word "mail"`},
@@ -168,7 +172,7 @@ func TestCaddyfileRefuses(t *testing.T) {
 		{site, "identity jwt", "Caddyfile:3: identity jwt is not in this version yet"},
 		{site, "identity whoami http://127.0.0.1:3000/user", "Caddyfile:3: identity whoami is not in this version yet"},
 	}
-	for _, word := range []string{"sms twilio", "voice twilio", "channels JP sms voice", "lossy_domains docomo.ne.jp", "device_code off", "trust 365d unused 60d most 20",
+	for _, word := range []string{"channels JP sms voice", "lossy_domains docomo.ne.jp", "device_code off", "trust 365d unused 60d most 20",
 		"proof last4", "remind_authenticator 30d", "webhook https://x.example y", "app_api unix//x y", "dkim_selector x", "admin_anywhere"} {
 		name, _, _ := strings.Cut(word, " ")
 		tests = append(tests, struct{ where, lines, want string }{global, word, "Caddyfile:3: " + name + " is not in this version yet; remove the line"})

@@ -9,13 +9,16 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/contactgate/contactgate/internal/verify"
+	"github.com/contactgate/contactgate/policy"
 )
 
 func init() { caddy.RegisterModule(new(Admin)) }
@@ -181,7 +184,7 @@ type doctorAnswer struct {
 // doctor looks at what runs, not at what is written.
 func doctor(ctx context.Context, app *App, _ doctorQuestion) (*doctorAnswer, error) {
 	store, keys := app.examineStore(ctx)
-	answer := &doctorAnswer{OK: true, Findings: []finding{store, keys, app.examineMail(ctx)}}
+	answer := &doctorAnswer{OK: true, Findings: append([]finding{store, keys}, app.examineSenders(ctx)...)}
 	for _, f := range answer.Findings {
 		answer.OK = answer.OK && f.OK
 	}
@@ -203,25 +206,41 @@ func (a *App) examineStore(ctx context.Context) (store, keys finding) {
 	return finding{Check: "store", OK: true, Detail: detail}, keys
 }
 
-// mailPatience is how long a mail server may take to greet, change to TLS and log us in.
-const mailPatience = 8 * time.Second
+// senderPatience is how long a carrier may take to greet, change to TLS and log us in.
+const senderPatience = 8 * time.Second
 
-func (a *App) examineMail(ctx context.Context) finding {
-	f := finding{Check: "email"}
-	checker, ok := a.mail.(interface{ Check(context.Context) error })
-	switch {
-	case a.mail == nil:
-		f.OK, f.Detail = true, "no sender; every gate only observes"
-	case !ok:
-		f.OK, f.Detail = true, "the sender cannot be checked without sending"
-	default:
-		ctx, cancel := context.WithTimeout(ctx, mailPatience)
-		defer cancel()
-		if err := checker.Check(ctx); err != nil {
-			f.Detail, f.Remedy = err.Error(), "look at address, username and password of the sender, and at what is between here and the mail server"
-			return f
+// examineSenders asks all carriers at once: one that hangs must not hide the others.
+func (a *App) examineSenders(ctx context.Context) []finding {
+	if len(a.senders) == 0 {
+		return []finding{{Check: "senders", OK: true, Detail: "none; every gate only observes"}}
+	}
+	ctx, cancel := context.WithTimeout(ctx, senderPatience)
+	defer cancel()
+	var findings [len(channels)]finding
+	var asking sync.WaitGroup
+	for i, channel := range channels {
+		if a.carries(channel) {
+			asking.Go(func() { findings[i] = a.examineSender(ctx, channel) })
 		}
-		f.OK, f.Detail = true, "connected, encrypted as configured, and logged in; sends as "+a.mailFrom
+	}
+	asking.Wait()
+	return slices.DeleteFunc(findings[:], func(f finding) bool { return f.Check == "" })
+}
+
+func (a *App) examineSender(ctx context.Context, channel policy.Channel) finding {
+	f := finding{Check: string(channel)}
+	checker, ok := a.sender(channel).(interface{ Check(context.Context) error })
+	if !ok {
+		f.OK, f.Detail = true, "the sender cannot be checked without sending"
+		return f
+	}
+	if err := checker.Check(ctx); err != nil {
+		f.Detail, f.Remedy = err.Error(), "look at the address and the login of the sender, and at what is between here and there"
+		return f
+	}
+	f.OK, f.Detail = true, "connected, encrypted as configured, and logged in where there is a login"
+	if channel == policy.ByEmail {
+		f.Detail += "; sends as " + a.mailFrom
 	}
 	return f
 }

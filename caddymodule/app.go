@@ -21,6 +21,7 @@ import (
 	"github.com/contactgate/contactgate/internal/store"
 	"github.com/contactgate/contactgate/internal/verify"
 	"github.com/contactgate/contactgate/pages"
+	"github.com/contactgate/contactgate/policy"
 )
 
 func init() { caddy.RegisterModule(new(App)) }
@@ -36,8 +37,14 @@ type App struct {
 	// Caddy's storage.
 	Keys string `json:"keys,omitempty"`
 
-	// How e-mail is sent. Needed as soon as there is a gate, unless every gate only observes.
+	// How e-mail is sent. A gate needs at least one of email, sms and voice, unless it only observes.
 	EmailRaw json.RawMessage `json:"email,omitempty" caddy:"namespace=contactgate.senders inline_key=module"`
+
+	// How texts are sent. Default: not at all, and then none is offered.
+	SMSRaw json.RawMessage `json:"sms,omitempty" caddy:"namespace=contactgate.senders inline_key=module"`
+
+	// How calls are made. Default: not at all, and then none is offered.
+	VoiceRaw json.RawMessage `json:"voice,omitempty" caddy:"namespace=contactgate.senders inline_key=module"`
 
 	// The rules and looks of all sites; a site may override single ones.
 	Settings *Settings `json:"settings,omitempty"`
@@ -51,8 +58,9 @@ type App struct {
 	store     store.Store
 	storeName string // of its module, for metrics
 	keysText  string // expanded; empty: the ring is kept in Caddy's storage
-	mail      delivery.Sender
+	senders   map[policy.Channel]delivery.Sender
 	mailFrom  string // as people see it
+	callerID  string // the number that a call shows; empty: it is not known
 	subjects  map[string]string
 
 	mu        sync.Mutex
@@ -77,7 +85,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		a.Settings = &Settings{}
 	}
 	_, rules := a.Settings.rules()
-	return errors.Join(a.loadStore(ctx), a.loadEmail(ctx), a.readKeys(), rules, a.Settings.check(), registerMetrics(a.registry))
+	return errors.Join(a.loadStore(ctx), a.loadSenders(ctx), a.readKeys(), rules, a.Settings.check(), registerMetrics(a.registry))
 }
 
 // never is above every level: our log lines carry no stack traces.
@@ -115,27 +123,64 @@ func (a *App) loadStore(ctx caddy.Context) error {
 	return nil
 }
 
-func (a *App) loadEmail(ctx caddy.Context) error {
-	if a.EmailRaw == nil {
-		return nil
+// channels are all there are, in the order in which they are told of.
+var channels = [...]policy.Channel{policy.ByEmail, policy.BySMS, policy.ByVoice}
+
+// loadSenders loads what carries each channel. Texts come before calls, which may go through the same account.
+func (a *App) loadSenders(ctx caddy.Context) error {
+	a.senders = map[policy.Channel]delivery.Sender{}
+	var errs []error
+	for _, way := range []struct {
+		channel policy.Channel
+		field   string
+		raw     json.RawMessage
+	}{
+		{policy.ByEmail, "EmailRaw", a.EmailRaw}, {policy.BySMS, "SMSRaw", a.SMSRaw}, {policy.ByVoice, "VoiceRaw", a.VoiceRaw},
+	} {
+		if way.raw != nil {
+			errs = append(errs, a.loadSender(ctx, way.channel, way.field))
+		}
 	}
-	module, err := ctx.LoadModule(a, "EmailRaw")
+	return errors.Join(errs...)
+}
+
+func (a *App) loadSender(ctx caddy.Context, channel policy.Channel, field string) error {
+	module, err := ctx.LoadModule(a, field)
 	if err != nil {
-		return fmt.Errorf("email: %w", err)
+		return fmt.Errorf("%s: %w", channel, err)
 	}
 	sender, ok := module.(Sender)
 	if !ok {
-		return fmt.Errorf("email: the module %T is no sender; it must implement caddymodule.Sender", module)
+		return fmt.Errorf("%s: the module %T is no sender; it must implement caddymodule.Sender", channel, module)
 	}
-	a.mail = sender
-	if named, ok := module.(interface{ From() string }); ok {
-		a.mailFrom = named.From()
+	if carrier, ok := module.(interface{ Carry(channel string) error }); ok {
+		if err := carrier.Carry(string(channel)); err != nil {
+			return err
+		}
 	}
-	if worded, ok := module.(interface{ Subjects() map[string]string }); ok {
-		a.subjects = worded.Subjects()
-	}
+	a.senders[channel] = sender
+	a.readNames(channel, module)
 	return nil
 }
+
+// readNames takes over what people are told to look for.
+func (a *App) readNames(channel policy.Channel, module any) {
+	if named, ok := module.(interface{ From() string }); ok && channel == policy.ByEmail {
+		a.mailFrom = named.From()
+	}
+	if worded, ok := module.(interface{ Subjects() map[string]string }); ok && channel == policy.ByEmail {
+		a.subjects = worded.Subjects()
+	}
+	if named, ok := module.(interface{ CallerID() string }); ok && channel == policy.ByVoice {
+		a.callerID = named.CallerID()
+	}
+}
+
+// sender is what carries messages of a channel; nil when nothing does.
+func (a *App) sender(channel policy.Channel) delivery.Sender { return a.senders[channel] }
+
+// carries tells whether messages of a channel can be sent at all.
+func (a *App) carries(channel policy.Channel) bool { return a.senders[channel] != nil }
 
 func (a *App) readKeys() error {
 	if a.Keys == "" {

@@ -28,6 +28,8 @@ func init() {
 //		store <module> …            # default: bolt
 //		keys  <ring>                # default: made once, kept in Caddy's storage
 //		email <module> …
+//		sms   <module> …
+//		voice <module> …
 //		<rules and looks: see parseSetting>
 //	}
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
@@ -54,6 +56,10 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return true, parseGuest(d, word, "contactgate.stores", &a.StoreRaw)
 		case "email":
 			return true, parseGuest(d, word, "contactgate.senders", &a.EmailRaw)
+		case "sms":
+			return true, parseGuest(d, word, "contactgate.senders", &a.SMSRaw)
+		case "voice":
+			return true, parseGuest(d, word, "contactgate.senders", &a.VoiceRaw)
 		case "keys":
 			return true, oneArg(d, &a.Keys)
 		case "identity", "realm", "prefix", "origin", "user_case", "exempt", "exempt_users", "exempt_groups", "exempt_domains", "pass_headers":
@@ -135,7 +141,7 @@ func (g *Gate) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return true, someArgs(d, &g.ExemptDomains)
 		case "pass_headers":
 			return true, checkedArgs(d, &g.PassHeaders, checkPassHeader)
-		case "store", "keys", "email":
+		case "store", "keys", "email", "sms", "voice":
 			return true, d.Errf("%s is shared by all sites; move it into the contactgate block of the global options", word)
 		}
 		return parseSetting(d, word, &settings)
@@ -224,7 +230,7 @@ func parseSetting(d *caddyfile.Dispenser, word string, s *Settings) (bool, error
 // later are words of the contract that this version does not have. They are refused even where they would change
 // nothing: a configuration must not promise what is not done.
 var later = []string{
-	"sms", "voice", "channels", "lossy_domains", "device_code", "trust", "proof", "remind_authenticator",
+	"channels", "lossy_domains", "device_code", "trust", "proof", "remind_authenticator",
 	"webhook", "app_api", "dkim_selector", "admin_anywhere",
 }
 

@@ -43,11 +43,11 @@ const (
 func doctorCommand() *cobra.Command {
 	doctor := &cobra.Command{
 		Use:   "doctor [--accept-empty-store --reason <text>]",
-		Short: "Checks what runs: the store, the keys, the mail server",
+		Short: "Checks what runs: the store, the keys, the senders",
 		Long: `
 Asks the running Caddy, through its admin endpoint, whether contactgate can work: whether the account
-store is the one that it knows and its keys fit, and whether the mail server takes a connection, TLS
-and the login. No mail is sent.
+store is the one that it knows and its keys fit, and whether what carries mail, texts and calls takes a
+connection, TLS and the login. Nothing is sent.
 
 A store that has lost its name, say after a disk was replaced, is not used: all who are signed in
 would look new. Restore it from a backup, or, if it is meant to be new, say so:

@@ -169,10 +169,10 @@ func (g *Gate) loadIdentity(ctx caddy.Context) error {
 
 // checkSender: without one, people would be blocked and have no way out.
 func (g *Gate) checkSender() error {
-	if g.app.mail != nil || g.rules.Mode == policy.Observe {
+	if len(g.app.senders) > 0 || g.rules.Mode == policy.Observe {
 		return nil
 	}
-	return errors.New("email: there is no sender, so that nobody could confirm an address; add \"email smtp { … }\" to the contactgate block of the global options, or set \"mode observe\"")
+	return errors.New("email: there is no sender, so that nobody could confirm a contact; add \"email smtp { … }\" to the contactgate block of the global options, or set \"mode observe\"")
 }
 
 // pathOf is the path of an address, with its query, when it is one of this site. Without the query, a sign-out such as

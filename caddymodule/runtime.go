@@ -230,12 +230,12 @@ func (a *App) acceptEmptyStore(ctx context.Context, reason string) error {
 	return live.flow.AcceptEmptyStore(ctx, reason)
 }
 
-// courier words a message as the site that asked for it does, and hands it to the app's sender.
+// courier words a message as the site that asked for it does, and hands it to the sender of its channel.
 type courier struct{ app *App }
 
 func (c *courier) Deliver(ctx context.Context, l verify.Letter) policy.Delivery {
-	g := c.app.gateOf(l.Host)
-	if g == nil || c.app.mail == nil {
+	g, sender := c.app.gateOf(l.Host), c.app.sender(policy.Channel(l.Channel))
+	if g == nil || sender == nil {
 		c.app.log.Error("a message cannot be sent: no sender for its channel is configured", "channel", l.Channel)
 		return policy.NotReached
 	}
@@ -250,12 +250,12 @@ func (c *courier) Deliver(ctx context.Context, l verify.Letter) policy.Delivery 
 		c.app.log.Error("a message could not be worded", "error", err)
 		return policy.RefusedForGood
 	}
-	return c.outcome(l, c.app.mail.Send(ctx, m))
+	return c.outcome(l, sender.Send(ctx, m))
 }
 
 // Reachable tells whether the mail server can be used, so that an outage is known to be over.
 func (c *courier) Reachable(ctx context.Context) error {
-	if checker, ok := c.app.mail.(interface{ Check(context.Context) error }); ok {
+	if checker, ok := c.app.sender(policy.ByEmail).(interface{ Check(context.Context) error }); ok {
 		return checker.Check(ctx)
 	}
 	return errors.ErrUnsupported // only the next message can tell

@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/contactgate/contactgate/internal/delivery"
+	"github.com/contactgate/contactgate/policy"
 )
 
 func init() {
@@ -18,8 +19,10 @@ func init() {
 
 // Sender is what a guest module in the namespace contactgate.senders implements. It is stable.
 //
-// A sender may also have From() string, the sender as people see it; Subjects() map[string]string, the subject of the
-// mail with the code by language; and Check(context.Context) error, which connects and sends nothing.
+// A sender may also have Carry(channel string) error, which is told once what it is configured for ("email", "sms" or
+// "voice") and refuses what it cannot carry; Check(context.Context) error, which connects and sends nothing; for e-mail
+// From() string, the sender as people see it, and Subjects() map[string]string, the subject of the mail with the code by
+// language; for calls CallerID() string, the number that people will see.
 type Sender = delivery.Sender
 
 // Message is what a Sender hands over.
@@ -73,6 +76,14 @@ func (s *SMTP) Provision(caddy.Context) error {
 		return fmt.Errorf("email smtp: %w", err)
 	}
 	s.SMTP = sender
+	return nil
+}
+
+// Carry refuses texts and calls.
+func (s *SMTP) Carry(channel string) error {
+	if channel != string(policy.ByEmail) {
+		return fmt.Errorf("%[1]s smtp: a mail server carries e-mail only; write %[1]s twilio, or %[1]s http", channel)
+	}
 	return nil
 }
 
@@ -134,8 +145,8 @@ func (s *SMTP) readSubject(d *caddyfile.Dispenser) error {
 // outboxes are shared over reloads: a demo shows what was sent before.
 var outboxes = caddy.NewUsagePool()
 
-// OutboxSender sends nothing: it keeps messages in memory, with their codes, for a demo or a test to show. It is no
-// sender for a real site.
+// OutboxSender sends nothing: it keeps messages in memory, with their codes, for a demo or a test to show. Mail, texts and
+// calls that name the same outbox are kept together. It is no sender for a real site.
 type OutboxSender struct {
 	// Tells several outboxes of one process apart. Default: empty.
 	Name string `json:"name,omitempty"`
@@ -152,7 +163,7 @@ func (*OutboxSender) CaddyModule() caddy.ModuleInfo {
 
 // Provision warns, loudly: whoever reads the outbox can confirm any contact.
 func (o *OutboxSender) Provision(ctx caddy.Context) error {
-	ctx.Slogger().Warn("EMAIL OUTBOX: NOBODY RECEIVES ANY MAIL. Messages and their codes are kept in memory; use this for demos and tests only")
+	ctx.Slogger().Warn("OUTBOX: NOBODY RECEIVES ANY MESSAGE. Messages and their codes are kept in memory; use this for demos and tests only")
 	shared, _, err := outboxes.LoadOrNew(o.Name, func() (caddy.Destructor, error) {
 		return sharedOutbox{delivery.NewOutbox(0)}, nil
 	})
@@ -176,14 +187,17 @@ func (o *OutboxSender) Cleanup() error {
 // From is shown on the pages in place of a real sender.
 func (o *OutboxSender) From() string { return "Outbox <no-reply@outbox.invalid>" }
 
+// CallerID is shown in place of a real number: one that is kept for stories.
+func (o *OutboxSender) CallerID() string { return "+12025550100" }
+
 // UnmarshalCaddyfile reads:
 //
-//	email outbox [<name>]
+//	email|sms|voice outbox [<name>]
 func (o *OutboxSender) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the module's name
 	args := d.RemainingArgs()
 	if len(args) > 1 || d.NextBlock(0) {
-		return d.Err("email outbox takes at most a name")
+		return d.Err("outbox takes at most a name")
 	}
 	if len(args) == 1 {
 		o.Name = args[0]

@@ -191,7 +191,7 @@ func TestWarnedAtLoad(t *testing.T) {
 		"everybody trusted": {trusting("0.0.0.0/0", ""), "TRUSTED_PROXIES NAMES THE WHOLE INTERNET", ""},
 		"everybody IPv6":    {trusting("::/0", ""), "TRUSTED_PROXIES NAMES THE WHOLE INTERNET", ""},
 		"ranges trusted":    {trusting("private_ranges", ""), "", "INTERNET"},
-		"outbox":            {withMail + "app.example.com {\ncontactgate\n}", "EMAIL OUTBOX: NOBODY RECEIVES ANY MAIL", ""},
+		"outbox":            {withMail + "app.example.com {\ncontactgate\n}", "OUTBOX: NOBODY RECEIVES ANY MESSAGE", ""},
 		"plain HTTP":        {withMail + "http://app.example.com {\ncontactgate\n}", "server srv0, app.example.com: contactgate: the listener :80 speaks plain HTTP", ""},
 		"plain HTTP, port":  {withMail + "http://app.example.com:8080 {\ncontactgate\n}", "the listener :8080 speaks plain HTTP", ""},
 		"plain, any host":   {withMail + ":8080 {\ncontactgate {\nbrand A\n}\n}", "server srv0, any host: contactgate: the listener :8080 speaks plain HTTP", ""},
