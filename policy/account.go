@@ -34,6 +34,9 @@ type Account struct {
 	AddWrongInARow int `cbor:"15,keyasint,omitzero"`
 	// Outbox are the messages that no carrier has taken yet.
 	Outbox []Send `cbor:"16,keyasint,omitzero"`
+
+	// Authenticator is the person's app, with what they said to the offer of one.
+	Authenticator Authenticator `cbor:"20,keyasint,omitzero"`
 }
 
 // Fresh says in which browser session a code was entered, and when.
@@ -45,9 +48,14 @@ type Fresh struct {
 // freshFor is how long an entered code allows changes in the same browser.
 const freshFor = 10 * time.Minute
 
-// IsFresh tells whether a code was entered in this browser session lately.
+// IsFresh tells whether a code was entered in this browser session lately: of a contact, or of the authenticator.
 func (a *Account) IsFresh(session []byte, now time.Time) bool {
-	return len(session) > 0 && sameSecret(string(a.Fresh.Session), string(session)) == 1 && now.Sub(a.Fresh.At) < freshFor
+	return a.Fresh.in(session, now) || a.HasAuthenticator() && a.Authenticator.Fresh.in(session, now)
+}
+
+// in tells whether it was this browser session, lately.
+func (f Fresh) in(session []byte, now time.Time) bool {
+	return len(session) > 0 && sameSecret(string(f.Session), string(session)) == 1 && now.Sub(f.At) < freshFor
 }
 
 // Facts are the account as a decision needs it.

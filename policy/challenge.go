@@ -101,10 +101,14 @@ const (
 	// Started: a code is on its way. Underway: it already was, and nothing new was sent.
 	Started
 	Underway
-	// Full: the account keeps as many contacts as it can.
+	// Full: the account keeps as many contacts as it can; or it has an app already.
 	Full
 	// Gone: the contact is not on file (any more).
 	Gone
+	// NotFresh: a code has to be entered in this browser first.
+	NotFresh
+	// Used: the code was right, and was entered before.
+	Used
 )
 
 // Result is an outcome with what the page says about it.

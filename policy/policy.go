@@ -65,6 +65,9 @@ type Rules struct {
 	Reconfirm time.Duration
 	// ReplacementHold is how long a contact that was added without a fresh code waits before it counts.
 	ReplacementHold time.Duration
+	// RemindAuthenticator is how long after "later" an authenticator app is offered again. Zero: it is never offered, and
+	// people can still set one up.
+	RemindAuthenticator time.Duration
 	// LeftOut is the complement of the operator's rollout.
 	LeftOut Share
 
@@ -85,7 +88,10 @@ func Defaults() Rules {
 		AskEvery:        day,
 		Reconfirm:       180 * day,
 		ReplacementHold: 72 * time.Hour,
-		Limits:          DefaultLimits(),
+
+		RemindAuthenticator: 30 * day,
+
+		Limits: DefaultLimits(),
 	}
 }
 
@@ -108,6 +114,9 @@ func (r *Rules) Validate() error {
 	}
 	if r.Reconfirm != 0 && r.Reconfirm < time.Second {
 		errs = append(errs, fmt.Errorf("reconfirm %s: use at least 1s, or off", r.Reconfirm))
+	}
+	if r.RemindAuthenticator != 0 && r.RemindAuthenticator < time.Second {
+		errs = append(errs, fmt.Errorf("remind_authenticator %s: use at least 1s, or off", r.RemindAuthenticator))
 	}
 	for _, d := range r.ExemptDomains {
 		if name := strings.TrimPrefix(d, "*."); name == "" || strings.ContainsAny(name, "@/ *") {
