@@ -43,19 +43,17 @@ type Account struct {
 type Fresh struct {
 	Session []byte    `cbor:"1,keyasint,omitzero"`
 	At      time.Time `cbor:"2,keyasint,omitzero"`
+	// By is ByAuthenticatorApp when it was a code of the app, or a recovery code.
+	By string `cbor:"3,keyasint,omitzero"`
 }
 
 // freshFor is how long an entered code allows changes in the same browser.
 const freshFor = 10 * time.Minute
 
-// IsFresh tells whether a code was entered in this browser session lately: of a contact, or of the authenticator.
+// IsFresh tells whether a code was entered in this browser session lately.
 func (a *Account) IsFresh(session []byte, now time.Time) bool {
-	return a.Fresh.in(session, now) || a.HasAuthenticator() && a.Authenticator.Fresh.in(session, now)
-}
-
-// in tells whether it was this browser session, lately.
-func (f Fresh) in(session []byte, now time.Time) bool {
-	return len(session) > 0 && sameSecret(string(f.Session), string(session)) == 1 && now.Sub(f.At) < freshFor
+	return len(session) > 0 && sameSecret(string(a.Fresh.Session), string(session)) == 1 && now.Sub(a.Fresh.At) < freshFor &&
+		(a.Fresh.By != ByAuthenticatorApp || a.HasAuthenticator())
 }
 
 // Facts are the account as a decision needs it.

@@ -13,6 +13,10 @@ import (
 // ByAuthenticator is the channel on which nothing travels: the code comes from the person's own app.
 const ByAuthenticator Channel = "authenticator"
 
+// ByAuthenticatorApp stands in the place of a contact's ID where a code of the authenticator app was entered. No contact
+// has it: their IDs are random and longer.
+const ByAuthenticatorApp = "authenticator"
+
 const (
 	// stepLength is how long each code of an app lasts (RFC 6238, section 5.2).
 	stepLength = 30 * time.Second
@@ -59,14 +63,11 @@ type Authenticator struct {
 	Wrong       int       `cbor:"8,keyasint,omitzero"`
 	WrongInARow int       `cbor:"9,keyasint,omitzero"`
 	PausedUntil time.Time `cbor:"10,keyasint,omitzero"`
-	// Fresh is the browser session that last entered a code of the app or a recovery code. It stands apart from that of
-	// the contacts: what removes the app has to be another factor.
-	Fresh Fresh `cbor:"11,keyasint,omitzero"`
 	// Answered is a keyed hash of the code that ended the last prompt, by which a double click is known.
-	Answered []byte `cbor:"12,keyasint,omitzero"`
+	Answered []byte `cbor:"11,keyasint,omitzero"`
 	// Later is when the person said "later" to the offer; Never that they need none.
-	Later time.Time `cbor:"13,keyasint,omitzero"`
-	Never bool      `cbor:"14,keyasint,omitzero"`
+	Later time.Time `cbor:"12,keyasint,omitzero"`
+	Never bool      `cbor:"13,keyasint,omitzero"`
 }
 
 // Enrolment is a seed that was shown to one browser session and not confirmed yet.
@@ -116,7 +117,7 @@ func (a *Account) DeclineAuthenticator(never bool, now time.Time) bool {
 
 // IsFreshByContact tells whether a code that was sent to a contact was entered in this browser session lately.
 func (a *Account) IsFreshByContact(session []byte, now time.Time) bool {
-	return a.Fresh.in(session, now)
+	return a.Fresh.By != ByAuthenticatorApp && a.IsFresh(session, now)
 }
 
 // Enrolling is the enrolment that this browser session has begun, or nil.
@@ -176,7 +177,7 @@ func (a *Account) ConfirmEnrolment(session []byte, n Answer, codes Recovery, l L
 	n.Recovery = nil // there are none yet
 	step, result := x.evaluate(p.Seed, n, l, now)
 	if result.Outcome == Accepted {
-		*x = Authenticator{Seed: p.Seed, Enrolled: now, LastStep: step, Fresh: x.Fresh}
+		*x = Authenticator{Seed: p.Seed, Enrolled: now, LastStep: step}
 		x.keep(codes, now)
 	}
 	return result
@@ -268,7 +269,7 @@ func (a *Account) AttemptAuthenticator(session, next []byte, n Answer, l Limits,
 	if result.Outcome == Accepted {
 		x.LastStep = max(x.LastStep, step)
 		x.Answered = slices.Clone(n.Name)
-		x.Fresh = Fresh{Session: slices.Clone(next), At: now}
+		a.Fresh = Fresh{Session: slices.Clone(next), At: now, By: ByAuthenticatorApp}
 		c.Done, c.After = now, slices.Clone(next)
 	}
 	return result

@@ -206,7 +206,7 @@ func TestAnAppCodeCountsOnce(t *testing.T) {
 	if got := a.AttemptAuthenticator(here, next, n, l, noon); got.Outcome != Accepted {
 		t.Fatalf("%+v", got)
 	}
-	before := a.Authenticator
+	before := a.Authenticator.LastStep
 	for name, session := range map[string][]byte{"the old cookie": here, "the new cookie": next} {
 		if got := a.AttemptAuthenticator(session, []byte("session-3"), n, l, ahead(59*time.Second)); got.Outcome != AcceptedAgain {
 			t.Errorf("the double click with %s: %+v", name, got)
@@ -221,7 +221,7 @@ func TestAnAppCodeCountsOnce(t *testing.T) {
 	if got := a.AttemptAuthenticator(elsewhere, next, n, l, noon); got.Outcome != Elsewhere {
 		t.Errorf("in another browser: %+v", got)
 	}
-	if a.Authenticator.LastStep != before.LastStep || !bytes.Equal(a.Authenticator.Fresh.Session, next) || !a.Authenticator.Fresh.At.Equal(noon) {
+	if a.Authenticator.LastStep != before || !a.IsFresh(next, ahead(10*time.Minute-tick)) || a.IsFresh(next, ahead(10*time.Minute)) {
 		t.Errorf("changed something: %+v", a.Authenticator)
 	}
 	if got := a.PromptAuthenticator(elsewhere, []byte("n2"), "/", ahead(time.Second)); got != Started {
@@ -344,8 +344,7 @@ func TestAnAbandonedEnrolmentLeavesNoFactor(t *testing.T) {
 	if got := a.PromptAuthenticator(here, []byte("n"), "", noon); got != Gone {
 		t.Errorf("asked for: %d", got)
 	}
-	a.Fresh = Fresh{}
-	a.Authenticator.Fresh = Fresh{Session: here, At: noon}
+	a.Fresh = Fresh{Session: here, At: noon, By: ByAuthenticatorApp}
 	if a.IsFresh(here, noon) {
 		t.Error("fresh by an app that is not there")
 	}
@@ -379,7 +378,7 @@ func TestNewRecoveryCodes(t *testing.T) {
 	if got := a.RenewRecovery(here, set("b"), noon); got != NotFresh || string(a.Authenticator.Recovery[0]) != "r1" {
 		t.Errorf("without a fresh code: %d", got)
 	}
-	a.Authenticator.Fresh = Fresh{Session: here, At: noon} // the app will do
+	a.Fresh = Fresh{Session: here, At: noon, By: ByAuthenticatorApp} // the app will do
 	if got := a.RenewRecovery(here, set("b"), noon); got != Accepted || string(a.Authenticator.Recovery[0]) != "b1" || len(a.Authenticator.Recovery) != 2 {
 		t.Errorf("%d, %q", got, a.Authenticator.Recovery)
 	}
@@ -399,7 +398,7 @@ func TestRemovingAnAppTakesACodeOfAContact(t *testing.T) {
 	a := fresh()
 	a.Authenticator = prompted().Authenticator
 	a.Challenge = prompted().Challenge
-	a.Fresh, a.Authenticator.Fresh = Fresh{}, Fresh{Session: here, At: noon}
+	a.Fresh = Fresh{Session: here, At: noon, By: ByAuthenticatorApp}
 	if got := a.RemoveAuthenticator(here, noon); got != NotFresh || !a.HasAuthenticator() {
 		t.Errorf("with a code of the app itself: %d", got)
 	}
