@@ -239,18 +239,27 @@ func (c *courier) Deliver(ctx context.Context, l verify.Letter) policy.Delivery 
 		c.app.log.Error("a message cannot be sent: no sender for its channel is configured", "channel", l.Channel)
 		return policy.NotReached
 	}
-	if l.Host == "" {
-		l.Host = g.siteName
-	}
-	m, err := delivery.NewComposer(g.pages).Compose(delivery.Letter{
-		ID: l.ID, Kind: l.Kind, Channel: l.Channel, To: l.To, Language: l.Language, Code: l.Code, Host: l.Host,
-		Browser: l.Browser, ContactKind: l.ContactKind, At: l.At, Ends: l.Ends, HoldUntil: l.HoldUntil, Adding: l.Adding,
-	})
+	m, err := delivery.NewComposer(g.pages).Compose(g.letter(l))
 	if err != nil {
 		c.app.log.Error("a message could not be worded", "error", err)
 		return policy.RefusedForGood
 	}
 	return c.outcome(l, sender.Send(ctx, m))
+}
+
+// letter is the message as the site words it. A text with a code is bound to the host of the page, which is known only where
+// somebody wrote it down; everything else may go by the site's name.
+func (g *Gate) letter(l verify.Letter) delivery.Letter {
+	letter := delivery.Letter{
+		ID: l.ID, Kind: l.Kind, Channel: l.Channel, To: l.To, Language: l.Language, Code: l.Code, Host: l.Host,
+		Browser: l.Browser, ContactKind: l.ContactKind, At: l.At, Ends: l.Ends, HoldUntil: l.HoldUntil, Adding: l.Adding,
+	}
+	if l.Host != "" {
+		letter.Page = l.Host + g.prefix + "/notice"
+	} else if l.Kind != string(policy.SendCode) || l.Channel != string(policy.BySMS) {
+		letter.Host = g.siteName
+	}
+	return letter
 }
 
 // Reachable tells whether the mail server can be used, so that an outage is known to be over.

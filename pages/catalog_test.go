@@ -94,7 +94,7 @@ func TestNothingIsLeftInEnglish(t *testing.T) {
 	first := locale(t, reference)
 	for _, tag := range offered[1:] {
 		for id, m := range locale(t, tag) {
-			if m.Other == first[id].Other && !strings.HasPrefix(id, "date.") && id != "language.direction" && id != "frame.error_prefix" && tag+id != "frspan.minutes" {
+			if m.Other == first[id].Other && !strings.HasPrefix(id, "date.") && id != "language.direction" && id != "call.code.digits" && id != "frame.error_prefix" && tag+id != "frspan.minutes" {
 				t.Errorf("%s: %s is %q", tag, id, m.Other)
 			}
 		}

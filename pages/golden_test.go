@@ -89,3 +89,12 @@ func TestPagesOfEveryLanguageLookAsTheyDid(t *testing.T) {
 		golden(t, filepath.Join("languages", lang, "mail-code.golden.html"), m[2])
 	}
 }
+
+func TestTextsAndCallsReadAsTheyDid(t *testing.T) {
+	r := mustNew(t, testConfig(offered...))
+	for _, lang := range r.Languages() {
+		for name, text := range phoneSamples(r, lang) {
+			golden(t, filepath.Join("languages", lang, name+".golden.txt"), text+"\n")
+		}
+	}
+}

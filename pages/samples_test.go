@@ -134,3 +134,22 @@ func mailSamples(r *Renderer, lang string) map[string][3]string {
 	keep("notice-phone")(r.NoticeMail(lang, NoticeMail{Kind: "phone", At: now, Host: "app.example.com"}))
 	return list
 }
+
+// phoneSamples are texts and calls, as they are sent and spoken.
+func phoneSamples(r *Renderer, lang string) map[string]string {
+	list := map[string]string{}
+	keep := func(name string) func(text string, err error) {
+		return func(text string, err error) {
+			if err != nil {
+				panic(err)
+			}
+			list[name] = text
+		}
+	}
+	keep("text-code")(r.CodeText(lang, CodeText{Code: "047193", Minutes: 10, Host: "app.example.com"}))
+	keep("text-notice-email")(r.NoticeText(lang, NoticeText{Kind: "email", At: now, Host: "app.example.com", Code: "K7QM2XBD", Page: "app.example.com/.contactgate/notice"}))
+	keep("text-notice-phone")(r.NoticeText(lang, NoticeText{Kind: "phone", At: now, Host: "app.example.com"}))
+	greeting, text, err := r.CodeCall(lang, CodeCall{Code: "047193", Minutes: 10})
+	keep("call-code")(greeting+"\n\n"+text, err)
+	return list
+}

@@ -74,8 +74,18 @@ func (r *Renderer) rehearse() error {
 		if _, _, _, err := r.NoticeMail(c.tag.String(), NoticeMail{}); err != nil {
 			faults = append(faults, err)
 		}
+		faults = append(faults, r.rehearsePhones(c.tag.String()))
 	}
 	return errors.Join(faults...)
+}
+
+// rehearsePhones words a text and a call of every kind.
+func (r *Renderer) rehearsePhones(lang string) error {
+	_, code := r.CodeText(lang, CodeText{})
+	_, _, call := r.CodeCall(lang, CodeCall{})
+	_, email := r.NoticeText(lang, NoticeText{Kind: "email"})
+	_, phone := r.NoticeText(lang, NoticeText{Kind: "phone", Code: "-", Page: "-"})
+	return errors.Join(code, call, email, phone)
 }
 
 // messageIDs lists the messages that a template says by name, in all its branches.

@@ -179,3 +179,29 @@ type NoticeMail struct {
 	Host      string
 	HoldUntil time.Time // zero: it counts at once
 }
+
+// CodeText is the text message that carries a code.
+type CodeText struct {
+	Code    string
+	Minutes int
+	// Host is the site that asked, "app.example.com": the last line is bound to it. Empty: there is no such line.
+	Host string
+}
+
+// CodeCall is the call that carries a code.
+type CodeCall struct {
+	// Code has six digits.
+	Code    string
+	Minutes int
+}
+
+// NoticeText tells a number on file that another contact was added.
+type NoticeText struct {
+	// Kind of the new contact, "email" or "phone". The new contact itself is never shown.
+	Kind string
+	At   time.Time
+	Host string
+	// Code is what is typed at Page ("app.example.com/.contactgate/notice") to say "this was not me". Without both, people
+	// are asked to sign in and change their password.
+	Code, Page string
+}

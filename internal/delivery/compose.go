@@ -13,6 +13,9 @@ import (
 type Texts interface {
 	CodeMail(lang string, m pages.CodeMail) (subject, text, html string, err error)
 	NoticeMail(lang string, m pages.NoticeMail) (subject, text, html string, err error)
+	CodeText(lang string, m pages.CodeText) (string, error)
+	NoticeText(lang string, m pages.NoticeText) (string, error)
+	CodeCall(lang string, m pages.CodeCall) (greeting, text string, err error)
 }
 
 // Letter is a row that is to be sent, in the words of the domain.
@@ -21,12 +24,12 @@ type Letter struct {
 	ID string
 	// Kind is "code" or "notice".
 	Kind string
-	// Channel is "email"; later "sms" and "voice".
+	// Channel is "email", "sms" or "voice".
 	Channel string
-	// To is the whole address. Language is the reader's, not that of the page.
+	// To is the whole address or number. Language is the reader's, not that of the page.
 	To, Language string
-	// Code is for a code. Host is the site that asked, Browser the family of the browser that asked, if known.
-	Code, Host, Browser string
+	// Code is for a code; in the text of a notice it is what is typed at Page to say "this was not me". Host is the site that asked, Browser the family of the browser that asked, if known.
+	Code, Host, Browser, Page string
 	// ContactKind is for a notice: what was added, "email" or "phone".
 	ContactKind string
 	// At is when somebody asked for the code, or changed the contacts.
@@ -47,21 +50,14 @@ func NewComposer(texts Texts) *Composer { return &Composer{texts} }
 
 // Compose makes the message of a row. The same row gives the same message, at every attempt and on every node.
 func (c *Composer) Compose(l Letter) (Message, error) {
-	if l.Channel != "email" {
-		return Message{}, fmt.Errorf("compose a %s: no words for the channel %q", l.Kind, l.Channel)
-	}
 	m := Message{ID: l.ID, Channel: l.Channel, To: l.To, Language: l.Language, Ends: l.Ends}
 	var err error
 	switch l.Kind {
 	case "code":
 		m.Code = l.Code
-		m.Subject, m.Text, m.HTML, err = c.texts.CodeMail(l.Language, pages.CodeMail{
-			Code: l.Code, Minutes: l.minutes(), Host: l.Host, Browser: l.Browser, At: l.At, Adding: l.Adding,
-		})
+		err = c.wordCode(&m, l)
 	case "notice":
-		m.Subject, m.Text, m.HTML, err = c.texts.NoticeMail(l.Language, pages.NoticeMail{
-			Kind: l.ContactKind, At: l.At, Host: l.Host, HoldUntil: l.HoldUntil,
-		})
+		err = c.wordNotice(&m, l)
 	default:
 		return Message{}, fmt.Errorf("compose a message: unknown kind %q", l.Kind)
 	}
@@ -70,6 +66,41 @@ func (c *Composer) Compose(l Letter) (Message, error) {
 	}
 	return m, nil
 }
+
+func (c *Composer) wordCode(m *Message, l Letter) (err error) {
+	switch l.Channel {
+	case "email":
+		m.Subject, m.Text, m.HTML, err = c.texts.CodeMail(l.Language, pages.CodeMail{
+			Code: l.Code, Minutes: l.minutes(), Host: l.Host, Browser: l.Browser, At: l.At, Adding: l.Adding,
+		})
+	case "sms":
+		m.Text, err = c.texts.CodeText(l.Language, pages.CodeText{Code: l.Code, Minutes: l.minutes(), Host: l.Host})
+	case "voice":
+		m.Greeting, m.Text, err = c.texts.CodeCall(l.Language, pages.CodeCall{Code: l.Code, Minutes: l.minutes()})
+	default:
+		err = errNoWords(l.Channel)
+	}
+	return err
+}
+
+// wordNotice has no words for a call: nobody is rung up about a change.
+func (c *Composer) wordNotice(m *Message, l Letter) (err error) {
+	switch l.Channel {
+	case "email":
+		m.Subject, m.Text, m.HTML, err = c.texts.NoticeMail(l.Language, pages.NoticeMail{
+			Kind: l.ContactKind, At: l.At, Host: l.Host, HoldUntil: l.HoldUntil,
+		})
+	case "sms":
+		m.Text, err = c.texts.NoticeText(l.Language, pages.NoticeText{
+			Kind: l.ContactKind, At: l.At, Host: l.Host, Code: l.Code, Page: l.Page,
+		})
+	default:
+		err = errNoWords(l.Channel)
+	}
+	return err
+}
+
+func errNoWords(channel string) error { return fmt.Errorf("no words for the channel %q", channel) }
 
 // minutes is how long the code lives, counted from the asking and not from the sending: a row that waited must read
 // the same at its next attempt.

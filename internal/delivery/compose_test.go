@@ -28,6 +28,18 @@ func (w words) NoticeMail(lang string, m pages.NoticeMail) (subject, text, html 
 	return "notice " + lang, fmt.Sprintf("%+v", m), "<p>", w.err
 }
 
+func (w words) CodeText(lang string, m pages.CodeText) (string, error) {
+	return fmt.Sprintf("%s %+v", lang, m), w.err
+}
+
+func (w words) NoticeText(lang string, m pages.NoticeText) (string, error) {
+	return fmt.Sprintf("%s %+v", lang, m), w.err
+}
+
+func (w words) CodeCall(lang string, m pages.CodeCall) (greeting, text string, err error) {
+	return "hello " + lang, fmt.Sprintf("%+v", m), w.err
+}
+
 func letter(kind string) delivery.Letter {
 	at := time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)
 	return delivery.Letter{
@@ -67,6 +79,41 @@ func TestComposeNotice(t *testing.T) {
 	}
 }
 
+func TestComposeTextsAndCalls(t *testing.T) {
+	phone := func(kind, channel string) delivery.Letter {
+		l := letter(kind)
+		l.Channel, l.To, l.Page = channel, "+819012345678", "app.example.com/.contactgate/notice"
+		return l
+	}
+	common := delivery.Message{ID: "acct-1/7", To: "+819012345678", Language: "ja", Ends: letter("code").Ends}
+	for _, c := range []struct {
+		letter delivery.Letter
+		want   func(*delivery.Message)
+	}{
+		{phone("code", "sms"), func(m *delivery.Message) {
+			m.Channel, m.Code = "sms", theCode
+			m.Text = fmt.Sprintf("ja %+v", pages.CodeText{Code: theCode, Minutes: 10, Host: "app.example.com"})
+		}},
+		{phone("notice", "sms"), func(m *delivery.Message) {
+			m.Channel = "sms"
+			m.Text = fmt.Sprintf("ja %+v", pages.NoticeText{Kind: "phone", At: letter("").At, Host: "app.example.com", Code: theCode, Page: "app.example.com/.contactgate/notice"})
+		}},
+		{phone("code", "voice"), func(m *delivery.Message) {
+			m.Channel, m.Code, m.Greeting = "voice", theCode, "hello ja"
+			m.Text = fmt.Sprintf("%+v", pages.CodeCall{Code: theCode, Minutes: 10})
+		}},
+	} {
+		want := common
+		c.want(&want)
+		if m, err := delivery.NewComposer(words{}).Compose(c.letter); err != nil || m != want {
+			t.Errorf("got %+v, %v\nwant %+v", m, err, want)
+		}
+	}
+	if m, err := delivery.NewComposer(words{}).Compose(phone("notice", "voice")); err == nil {
+		t.Errorf("somebody is rung up about a change: %+v", m)
+	}
+}
+
 func TestMinutesAreThoseOfTheCode(t *testing.T) {
 	for lives, want := range map[time.Duration]string{
 		10 * time.Minute: "Minutes:10 ", 10*time.Minute - 20*time.Second: "Minutes:10 ", 9*time.Minute + 29*time.Second: "Minutes:9 ",
@@ -85,7 +132,8 @@ func TestComposeRefusesWhatItHasNoWordsFor(t *testing.T) {
 		func(l *delivery.Letter) { l.Kind = "" },
 		func(l *delivery.Letter) { l.Kind = "advert" },
 		func(l *delivery.Letter) { l.Channel = "" },
-		func(l *delivery.Letter) { l.Channel = "voice" },
+		func(l *delivery.Letter) { l.Channel = "fax" },
+		func(l *delivery.Letter) { l.Kind, l.Channel = "notice", "voice" },
 	} {
 		l := letter("code")
 		change(&l)

@@ -1,4 +1,4 @@
-// Package delivery hands messages over to the world: mail now, texts and calls later.
+// Package delivery hands messages over to the world: mail, texts and calls.
 package delivery
 
 import (
@@ -18,8 +18,12 @@ type Message struct {
 	To string
 	// Subject and HTML are for e-mail only.
 	Subject, HTML string
-	// Text is the plain body, or the text message, or what is spoken.
+	// Text is the plain body, or the text message, or what is spoken: there each line is followed by a pause, and those
+	// that have digits and nothing else are the code, to be spoken one by one.
 	Text string
+	// Greeting is for calls whose carrier can wait for a key: it is spoken first, and asks for the star key. The others
+	// leave it out.
+	Greeting string
 	// Code is the code in the message, for channels that format it themselves. It must not reach a log.
 	Code string
 	// Language is a BCP 47 tag.
