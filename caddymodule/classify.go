@@ -27,19 +27,28 @@ func classify(r *http.Request) policy.RequestKind {
 // navigates trusts Sec-Fetch headers where there are any (a page's script cannot set them), and asks the older signs
 // otherwise.
 func navigates(r *http.Request) bool {
-	dest, mode := r.Header.Get("Sec-Fetch-Dest"), r.Header.Get("Sec-Fetch-Mode")
+	dest, mode := headerOf(r, "Sec-Fetch-Dest"), headerOf(r, "Sec-Fetch-Mode")
 	if dest != "" || mode != "" {
 		return dest == "document" && (mode == "" || mode == "navigate")
 	}
-	return r.Header.Get("X-Requested-With") == "" && r.Header.Get("Service-Worker") == "" &&
-		strings.Contains(r.Header.Get("Accept"), "text/html")
+	return headerOf(r, "X-Requested-With") == "" && headerOf(r, "Service-Worker") == "" &&
+		strings.Contains(headerOf(r, "Accept"), "text/html")
 }
 
 // upgrades finds WebSockets and other tunnels, over HTTP/1.1 and as an extended CONNECT (RFC 8441).
 func upgrades(r *http.Request) bool {
-	return r.Header.Get("Upgrade") != "" || r.Method == http.MethodConnect || r.Header.Get(":protocol") != ""
+	return headerOf(r, "Upgrade") != "" || r.Method == http.MethodConnect || headerOf(r, ":protocol") != ""
 }
 
 func prefetches(r *http.Request) bool {
-	return r.Header.Get("Sec-Purpose") != "" || r.Header.Get("Purpose") == "prefetch" || r.Header.Get("X-Moz") == "prefetch"
+	return headerOf(r, "Sec-Purpose") != "" || headerOf(r, "Purpose") == "prefetch" || headerOf(r, "X-Moz") == "prefetch"
+}
+
+// headerOf is a header field whose name is written as Go keeps it. It is http.Header.Get without the work of finding that
+// spelling out again, ten times for every request.
+func headerOf(r *http.Request, name string) string {
+	if values := r.Header[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
 }

@@ -40,14 +40,14 @@ var collected = struct {
 
 // Looking a label up takes longer than counting, so the hot path's counters are looked up once.
 var (
-	decisionCounters = func() map[[2]uint8]prometheus.Counter {
-		m := map[[2]uint8]prometheus.Counter{}
-		for _, reason := range policy.Reasons() {
-			for _, action := range []policy.Action{policy.Refuse, policy.Pass, policy.Ask, policy.Block} {
-				m[[2]uint8{uint8(action), uint8(reason)}] = collected.decisions.WithLabelValues(action.String(), reason.String())
+	decisionCounters = func() [policy.Block + 1][]prometheus.Counter {
+		var all [policy.Block + 1][]prometheus.Counter
+		for action := range all {
+			for _, reason := range policy.Reasons() {
+				all[action] = append(all[action], collected.decisions.WithLabelValues(policy.Action(action).String(), reason.String()))
 			}
 		}
-		return m
+		return all
 	}()
 	cacheHit  = collected.cache.WithLabelValues("hit")
 	cacheMiss = collected.cache.WithLabelValues("miss")
@@ -76,7 +76,7 @@ func countDecision(d policy.Decision, special string, p *published, began time.T
 		collected.decisions.WithLabelValues("pass", special).Inc()
 		return
 	}
-	decisionCounters[[2]uint8{uint8(d.Action), uint8(d.Reason)}].Inc()
+	decisionCounters[d.Action][d.Reason].Inc()
 }
 
 // counter tells package verify's doings to the collectors.
