@@ -251,7 +251,7 @@ func (a *App) look(s *Settings, siteName string) (pages.Config, string, error) {
 		return pages.Config{}, "", err
 	}
 	config := pages.Config{
-		Brand:     pages.Brand{Name: siteName, Logo: logo.bytes, LogoType: logo.mediaType, Accent: brand.Accent},
+		Brand:     pages.Brand{Name: siteName, Logo: logo.bytes, LogoType: logo.mediaType, Accent: brand.Accent, Links: linksOf(brand)},
 		Languages: s.Languages,
 		Location:  zone,
 		Subjects:  a.subjects,
@@ -265,6 +265,14 @@ func (a *App) look(s *Settings, siteName string) (pages.Config, string, error) {
 	}
 	key, err := json.Marshal([]any{siteName, brand, config.Languages, s.TimeZone})
 	return config, string(key), err
+}
+
+func linksOf(b Brand) []pages.Link {
+	var links []pages.Link
+	for _, l := range b.Links {
+		links = append(links, pages.Link{Text: l.Text, URL: l.URL})
+	}
+	return links
 }
 
 type logo struct {

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -281,6 +282,7 @@ func parseRollout(d *caddyfile.Dispenser, s *Settings) error {
 //		logo      <file>
 //		accent    <colour>
 //		templates <folder>
+//		link      <text> <url>   # once per link
 //	}
 func (b *Brand) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
@@ -292,16 +294,31 @@ func (b *Brand) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}
 	fields := map[string]*string{"logo": &b.Logo, "accent": &b.Accent, "templates": &b.Templates}
 	err := eachWord(d, "brand", func(word string) (bool, error) {
+		if word == "link" {
+			return true, b.readLink(d)
+		}
 		field, ok := fields[word]
 		if !ok {
 			return false, nil
 		}
 		return true, oneArg(d, field)
-	})
-	if err == nil && *b == (Brand{}) {
+	}, "link")
+	if err == nil && reflect.ValueOf(*b).IsZero() {
 		return d.Err("brand names nothing; write: brand \"Example\"")
 	}
 	return err
+}
+
+func (b *Brand) readLink(d *caddyfile.Dispenser) error {
+	var l Link
+	if !d.AllArgs(&l.Text, &l.URL) {
+		return d.Err("brand link: write the words and the address: link \"Privacy\" https://example.com/privacy")
+	}
+	b.Links = append(b.Links, l)
+	if err := (&Brand{Links: []Link{l}}).checkLinks(); err != nil {
+		return d.Err(err.Error())
+	}
+	return nil
 }
 
 // UnmarshalCaddyfile reads a block with a word for every figure:

@@ -78,6 +78,18 @@ type Brand struct {
 	// A folder with templates, catalogs and assets that replace built-in ones, file by file. They are read when the
 	// configuration is loaded. Default: none.
 	Templates string `json:"templates,omitempty"`
+
+	// Links of your own at the foot of every page, such as a privacy notice. Default: none.
+	Links []Link `json:"links,omitempty"`
+}
+
+// Link is a link at the foot of every page.
+type Link struct {
+	// The words, as people read them.
+	Text string `json:"text,omitempty"`
+
+	// An `https:` URL, or a path of the site.
+	URL string `json:"url,omitempty"`
 }
 
 // Limits are the figures of limits. They may be tightened freely, and loosened up to a ceiling. Those for phones and
@@ -253,8 +265,29 @@ func (s *Settings) check() error {
 	if s.SignOut != "" && !isSignOut(s.SignOut) {
 		errs = append(errs, fmt.Errorf("sign_out %q: use a path of the site in its one spelling (/logout) or an https:// URL", s.SignOut))
 	}
+	if s.Brand != nil {
+		errs = append(errs, s.Brand.checkLinks())
+	}
 	if _, err := s.location(); err != nil {
 		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// mostLinks is how many fit at the foot of a page on a phone.
+const mostLinks = 6
+
+func (b *Brand) checkLinks() error {
+	var errs []error
+	if len(b.Links) > mostLinks {
+		errs = append(errs, fmt.Errorf("brand link: %d links are too many for the foot of a page; keep %d", len(b.Links), mostLinks))
+	}
+	for _, l := range b.Links {
+		u, err := url.Parse(l.URL)
+		onSite := err == nil && u.Scheme == "" && policy.CanonicalPath(u.EscapedPath())
+		if strings.TrimSpace(l.Text) == "" || err != nil || !onSite && (u.Scheme != "https" || u.Host == "" || u.User != nil) || u.Scheme == "" && u.Host != "" {
+			errs = append(errs, fmt.Errorf("brand link %q %q: name it, and use an https:// URL or a path of the site (/privacy)", l.Text, l.URL))
+		}
 	}
 	return errors.Join(errs...)
 }

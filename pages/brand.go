@@ -20,7 +20,13 @@ type Brand struct {
 	// Accent is the colour of buttons and links, "#0b5fff". It must stand out from white by 4.5:1; the tone for dark
 	// mode is derived from it. Default: a deep teal.
 	Accent string
+	// Links of the operator's own stand at the foot of every page: a privacy notice, terms. Their words are as given, in
+	// one language.
+	Links []Link
 }
+
+// Link is a link of the operator's own.
+type Link struct{ Text, URL string }
 
 const defaultAccent = "#0c5f6b"
 

@@ -131,3 +131,22 @@ func TestContrastIsThatOfWCAG(t *testing.T) {
 		}
 	}
 }
+
+// The operator's own links stand on every page, and what they say is text.
+func TestLinksOfTheOperatorAreAtTheFootOfEveryPage(t *testing.T) {
+	config := testConfig()
+	config.Brand.Links = []Link{{"Privacy & cookies", "https://example.com/privacy"}, {"Terms", "/terms"}, {"Script", "javascript:alert(1)"}}
+	r := mustNew(t, config)
+	for name, v := range samples() {
+		body := render(t, r, frame("ja", "verify"), v).Body.String()
+		footer := body[strings.LastIndex(body, "<footer>"):]
+		for _, want := range []string{`<a href="https://example.com/privacy"><bdi>Privacy &amp; cookies</bdi></a>`, `<a href="/terms"><bdi>Terms</bdi></a>`} {
+			if !strings.Contains(footer, want) {
+				t.Errorf("%s: no %s", name, want)
+			}
+		}
+		if strings.Contains(body, "javascript:") {
+			t.Errorf("%s: a link acts", name)
+		}
+	}
+}
