@@ -17,6 +17,13 @@ const ByAuthenticator Channel = "authenticator"
 // has it: their IDs are random and longer.
 const ByAuthenticatorApp = "authenticator"
 
+// What a notice to the contacts tells of the app, where it would name the kind of a contact (Send.About).
+const (
+	AppEnrolled Kind = "authenticator_enrolled"
+	AppRemoved  Kind = "authenticator_removed"
+	AppNewCodes Kind = "authenticator_codes"
+)
+
 const (
 	// stepLength is how long each code of an app lasts (RFC 6238, section 5.2).
 	stepLength = 30 * time.Second
@@ -135,7 +142,7 @@ func (a *Account) Enrolling(session []byte, now time.Time) *Enrolment {
 func (a *Account) BeginEnrolment(session []byte, seed Seed, now time.Time) Outcome {
 	switch {
 	case a.HasAuthenticator():
-		return Full
+		return Enrolled
 	case a.Enrolling(session, now) != nil:
 		return Underway
 	case !a.IsFresh(session, now):
@@ -170,7 +177,7 @@ func (a *Account) ConfirmEnrolment(session []byte, n Answer, codes Recovery, l L
 	case x.made(codes.Batch, now):
 		return Result{Outcome: AcceptedAgain}
 	case a.HasAuthenticator():
-		return Result{Outcome: Full}
+		return Result{Outcome: Enrolled}
 	case p == nil:
 		return Result{Outcome: Expired}
 	}

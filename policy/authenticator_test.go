@@ -317,7 +317,7 @@ func TestEnrollingAnApp(t *testing.T) {
 		"another form":            a.ConfirmEnrolment(here, codeOf(stepAt(at)), set("c"), l, at),
 		"a form without a name":   a.ConfirmEnrolment(here, codeOf(stepAt(at)), Recovery{}, l, at),
 	} {
-		if again.Outcome != Full {
+		if again.Outcome != Enrolled {
 			t.Errorf("%s: %+v", name, again)
 		}
 	}
@@ -362,7 +362,7 @@ func TestEnrollingTakesAFreshCode(t *testing.T) {
 		"a little too late":      {func(a *Account) { a.Fresh.At = ago(10 * time.Minute) }, NotFresh},
 		"in another browser":     {func(a *Account) { a.Fresh.Session = elsewhere }, NotFresh},
 		"never entered one":      {func(a *Account) { a.Fresh = Fresh{} }, NotFresh},
-		"there is an app":        {func(a *Account) { a.Authenticator.Seed = seed }, Full},
+		"there is an app":        {func(a *Account) { a.Authenticator.Seed = seed }, Enrolled},
 		"never, and then wanted": {func(a *Account) { a.Authenticator.Never = true }, Started},
 	} {
 		a := fresh()

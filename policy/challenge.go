@@ -101,7 +101,7 @@ const (
 	// Started: a code is on its way. Underway: it already was, and nothing new was sent.
 	Started
 	Underway
-	// Full: the account keeps as many contacts as it can; or it has an app already.
+	// Full: the account keeps as many contacts as it can.
 	Full
 	// Gone: the contact is not on file (any more).
 	Gone
@@ -109,6 +109,8 @@ const (
 	NotFresh
 	// Used: the code was right, and was entered before.
 	Used
+	// Enrolled: there is an app already.
+	Enrolled
 )
 
 // Result is an outcome with what the page says about it.

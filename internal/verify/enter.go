@@ -89,7 +89,7 @@ func (f *Flow) confirm(a *policy.Account, r *policy.Rules, v Visitor, now time.T
 var checkResults = map[policy.Outcome]string{
 	policy.Accepted: "accepted", policy.AcceptedAgain: "repeated", policy.WrongCode: "wrong", policy.Expired: "expired",
 	policy.Elsewhere: "elsewhere", policy.TriesUsed: "tries_used", policy.TooMany: "limited", policy.Stopped: "stopped",
-	policy.NoCode: "none",
+	policy.NoCode: "none", policy.Used: "used", policy.Enrolled: "enrolled",
 }
 
 // told writes what happened: one line for every attempt, one more for what it changed.

@@ -46,7 +46,7 @@ type Counter interface {
 // Flow is the use cases, one method each.
 type Flow struct {
 	Config
-	index struct{ account, session, handle, form, back, limit []byte }
+	index struct{ account, session, handle, form, back, limit, recovery []byte }
 	cache *cache
 	work  *workers
 	// queues keep a burst of one account from counting where others count, too.
@@ -72,6 +72,7 @@ func New(c Config) *Flow {
 	f.index.form = c.Keys.Index("form")
 	f.index.back = c.Keys.Index("return")
 	f.index.limit = c.Keys.Index("limit")
+	f.index.recovery = c.Keys.Index("recovery")
 	f.work = newWorkers(f)
 	return f
 }
