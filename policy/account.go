@@ -24,8 +24,7 @@ type Account struct {
 
 	// Challenge is the one code on its way, or the last one.
 	Challenge *Challenge `cbor:"10,keyasint,omitzero"`
-	// Fresh is the browser session that last entered a code of a contact that is not on hold.
-	Fresh Fresh `cbor:"11,keyasint,omitzero"`
+	// 11 was the one browser session that had last entered a code; Entered has taken its place.
 	// Wrong are wrong codes, Sends messages that were asked for, Adds new contacts: of the last 24 h.
 	Wrong Tally `cbor:"12,keyasint,omitzero"`
 	Sends Tally `cbor:"13,keyasint,omitzero"`
@@ -35,30 +34,21 @@ type Account struct {
 	// Outbox are the messages that no carrier has taken yet.
 	Outbox []Send `cbor:"16,keyasint,omitzero"`
 
+	// Devices are the browsers that the person ticked as their own, the oldest first: device.go.
+	Devices []Device `cbor:"18,keyasint,omitzero"`
+	// Entered are the browser sessions in which a code was entered lately, the oldest first.
+	Entered []Entry `cbor:"19,keyasint,omitzero"`
+
 	// Authenticator is the person's app, with what they said to the offer of one.
 	Authenticator Authenticator `cbor:"20,keyasint,omitzero"`
 }
 
-// Fresh says in which browser session a code was entered, and when.
-type Fresh struct {
-	Session []byte    `cbor:"1,keyasint,omitzero"`
-	At      time.Time `cbor:"2,keyasint,omitzero"`
-	// By is ByAuthenticatorApp when it was a code of the app, or a recovery code.
-	By string `cbor:"3,keyasint,omitzero"`
-}
-
-// freshFor is how long an entered code allows changes in the same browser.
-const freshFor = 10 * time.Minute
-
-// IsFresh tells whether a code was entered in this browser session lately.
-func (a *Account) IsFresh(session []byte, now time.Time) bool {
-	return len(session) > 0 && sameSecret(string(a.Fresh.Session), string(session)) == 1 && now.Sub(a.Fresh.At) < freshFor &&
-		(a.Fresh.By != ByAuthenticatorApp || a.HasAuthenticator())
-}
-
 // Facts are the account as a decision needs it.
 func (a *Account) Facts(now time.Time) Facts {
-	f := Facts{Grace: a.Grace, Asked: a.Asked, ExemptUntil: a.ExemptUntil}
+	f := Facts{Grace: a.Grace, Asked: a.Asked, ExemptUntil: a.ExemptUntil, Authenticator: a.HasAuthenticator(),
+		Devices: slices.DeleteFunc(slices.Clone(a.Devices), func(d Device) bool { return !a.proves(d.By) }),
+		Entered: slices.DeleteFunc(slices.Clone(a.Entered), func(e Entry) bool { return !a.proves(e.By) }),
+	}
 	for i := range a.Contacts {
 		c := &a.Contacts[i]
 		switch {

@@ -122,11 +122,6 @@ func (a *Account) DeclineAuthenticator(never bool, now time.Time) bool {
 	return true
 }
 
-// IsFreshByContact tells whether a code that was sent to a contact was entered in this browser session lately.
-func (a *Account) IsFreshByContact(session []byte, now time.Time) bool {
-	return a.Fresh.By != ByAuthenticatorApp && a.IsFresh(session, now)
-}
-
 // Enrolling is the enrolment that this browser session has begun, or nil.
 func (a *Account) Enrolling(session []byte, now time.Time) *Enrolment {
 	p := a.Authenticator.Pending
@@ -250,7 +245,7 @@ func (a *Account) PromptAuthenticator(session, nonce []byte, back string, now ti
 	}
 	a.DropCodes()
 	a.Challenge = &Challenge{Nonce: nonce, Channel: ByAuthenticator, Session: slices.Clone(session),
-		Started: now, Ends: now.Add(promptLife), Return: back}
+		Started: now, Ends: now.Add(promptLife), Return: back, Ticked: a.Challenge.TickedBy(session)}
 	return Started
 }
 
@@ -276,7 +271,7 @@ func (a *Account) AttemptAuthenticator(session, next []byte, n Answer, l Limits,
 	if result.Outcome == Accepted {
 		x.LastStep = max(x.LastStep, step)
 		x.Answered = slices.Clone(n.Name)
-		a.Fresh = Fresh{Session: slices.Clone(next), At: now, By: ByAuthenticatorApp}
+		a.CodeEntered(c.Session, next, ByAuthenticatorApp, now)
 		c.Done, c.After = now, slices.Clone(next)
 	}
 	return result

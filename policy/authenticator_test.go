@@ -279,7 +279,7 @@ func TestAskingForTheApp(t *testing.T) {
 
 // fresh is an account whose contact was confirmed in this browser just now.
 func fresh() *Account {
-	return &Account{User: "tom", EverVerified: true, Fresh: Fresh{Session: here, At: noon},
+	return &Account{User: "tom", EverVerified: true, Entered: []Entry{{Session: here, At: noon, By: "c1"}},
 		Contacts: []Contact{{ID: "c1", Kind: Email, Address: "tom@example.com", Verified: noon}}}
 }
 
@@ -344,7 +344,7 @@ func TestAnAbandonedEnrolmentLeavesNoFactor(t *testing.T) {
 	if got := a.PromptAuthenticator(here, []byte("n"), "", noon); got != Gone {
 		t.Errorf("asked for: %d", got)
 	}
-	a.Fresh = Fresh{Session: here, At: noon, By: ByAuthenticatorApp}
+	a.Entered = []Entry{{Session: here, At: noon, By: ByAuthenticatorApp}}
 	if a.IsFresh(here, noon) {
 		t.Error("fresh by an app that is not there")
 	}
@@ -359,9 +359,9 @@ func TestEnrollingTakesAFreshCode(t *testing.T) {
 		want   Outcome
 	}{
 		"fresh":                  {func(*Account) {}, Started},
-		"a little too late":      {func(a *Account) { a.Fresh.At = ago(10 * time.Minute) }, NotFresh},
-		"in another browser":     {func(a *Account) { a.Fresh.Session = elsewhere }, NotFresh},
-		"never entered one":      {func(a *Account) { a.Fresh = Fresh{} }, NotFresh},
+		"a little too late":      {func(a *Account) { a.Entered[0].At = ago(10 * time.Minute) }, NotFresh},
+		"in another browser":     {func(a *Account) { a.Entered[0].Session = elsewhere }, NotFresh},
+		"never entered one":      {func(a *Account) { a.Entered = nil }, NotFresh},
 		"there is an app":        {func(a *Account) { a.Authenticator.Seed = seed }, Enrolled},
 		"never, and then wanted": {func(a *Account) { a.Authenticator.Never = true }, Started},
 	} {
@@ -378,7 +378,7 @@ func TestNewRecoveryCodes(t *testing.T) {
 	if got := a.RenewRecovery(here, set("b"), noon); got != NotFresh || string(a.Authenticator.Recovery[0]) != "r1" {
 		t.Errorf("without a fresh code: %d", got)
 	}
-	a.Fresh = Fresh{Session: here, At: noon, By: ByAuthenticatorApp} // the app will do
+	a.Entered = []Entry{{Session: here, At: noon, By: ByAuthenticatorApp}} // the app will do
 	if got := a.RenewRecovery(here, set("b"), noon); got != Accepted || string(a.Authenticator.Recovery[0]) != "b1" || len(a.Authenticator.Recovery) != 2 {
 		t.Errorf("%d, %q", got, a.Authenticator.Recovery)
 	}
@@ -398,11 +398,11 @@ func TestRemovingAnAppTakesACodeOfAContact(t *testing.T) {
 	a := fresh()
 	a.Authenticator = prompted().Authenticator
 	a.Challenge = prompted().Challenge
-	a.Fresh = Fresh{Session: here, At: noon, By: ByAuthenticatorApp}
+	a.Entered = []Entry{{Session: here, At: noon, By: ByAuthenticatorApp}}
 	if got := a.RemoveAuthenticator(here, noon); got != NotFresh || !a.HasAuthenticator() {
 		t.Errorf("with a code of the app itself: %d", got)
 	}
-	a.Fresh = Fresh{Session: here, At: noon}
+	a.Entered = []Entry{{Session: here, At: noon, By: "c1"}}
 	if got := a.RemoveAuthenticator(elsewhere, noon); got != NotFresh {
 		t.Errorf("in another browser: %d", got)
 	}

@@ -46,6 +46,9 @@ type Challenge struct {
 	// After is the hash of the browser session that went on after the right code: a new one, so that whoever knew the
 	// one before is not in it.
 	After []byte `cbor:"19,keyasint,omitzero"`
+	// Ticked: the person ticked "do not ask for a code here". It is carried when they choose another way; what counts in
+	// the end is the box on the form that the right code comes with.
+	Ticked bool `cbor:"21,keyasint,omitzero"`
 }
 
 // Live tells that the code can still be entered.
@@ -168,6 +171,12 @@ func (c *Challenge) askedBy(session []byte) bool {
 		!c.Done.IsZero() && sameSecret(string(c.After), string(session)) == 1)
 }
 
+// TickedBy tells that this browser session has ticked "do not ask for a code here" on the page of the code and not got
+// through with it.
+func (c *Challenge) TickedBy(session []byte) bool {
+	return c != nil && c.Ticked && c.Done.IsZero() && c.askedBy(session)
+}
+
 func (a *Account) inARow(c *Challenge, target *Contact) *int {
 	if c.Adding != nil {
 		return &a.AddWrongInARow
@@ -207,7 +216,7 @@ func (a *Account) Confirm(next []byte, hold time.Duration, now time.Time) (confi
 	target.Verified = now
 	if !target.onHold(now) {
 		a.EverVerified = true
-		a.Fresh = Fresh{Session: slices.Clone(next), At: now}
+		a.CodeEntered(c.Session, next, target.ID, now)
 	}
 	return *target, tell
 }

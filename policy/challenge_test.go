@@ -154,7 +154,7 @@ func TestConfirmMarksItsContactAndNothingElse(t *testing.T) {
 	if !a.IsFresh(next, noon) || a.IsFresh(here, noon) || a.IsFresh(elsewhere, noon) || a.IsFresh(nil, noon) {
 		t.Error("the browser that goes on, and no other, has entered a code")
 	}
-	if (&Account{Fresh: Fresh{At: noon}}).IsFresh(nil, noon) {
+	if (&Account{Entered: []Entry{{At: noon}}}).IsFresh(nil, noon) {
 		t.Error("no session is nobody's")
 	}
 	if !a.IsFresh(next, ahead(10*time.Minute-tick)) || a.IsFresh(next, ahead(10*time.Minute)) {

@@ -32,6 +32,8 @@ type Request struct {
 	Realm, User string
 	Groups      []string
 	Domain      string
+	// Evidence is what the browser brought.
+	Evidence Evidence
 }
 
 // Action is what one request gets.
@@ -83,10 +85,14 @@ const (
 	Reminded        // overdue, and mode remind asks only
 	ObservedGrace   // would have been asked; mode observe passes
 	ObservedOverdue // would have been blocked; mode observe passes
+	DeviceCode      // a code has to be entered on this browser first
+	TrustedBrowser  // no contact is confirmed within reconfirm, and a trusted browser is not asked for that
+	ObservedDevice  // would have been blocked by device_code; mode observe passes
 )
 
 var reasons = [...]string{"none", "exempt_request", "exempt_user", "exempt_group", "exempt_domain", "exempt_operator",
-	"rollout", "verified", "hold", "grace", "overdue", "reminded", "observed_grace", "observed_overdue"}
+	"rollout", "verified", "hold", "grace", "overdue", "reminded", "observed_grace", "observed_overdue",
+	"device_code", "trusted_browser", "observed_device_code"}
 
 func (r Reason) String() string { return reasons[r] }
 
@@ -112,10 +118,14 @@ type Decision struct {
 	Excuses bool
 	// StartsSeen and StartsShown name the clocks that this request starts; RecordAsk that it uses up ask_every.
 	StartsSeen, StartsShown, RecordAsk bool
+	// UsesDevice: the trusted browser was seen, and its last use is worth writing down again.
+	UsesDevice bool
 }
 
 // Records tells whether the decision changes the account.
-func (d Decision) Records() bool { return d.StartsSeen || d.StartsShown || d.RecordAsk || d.Excuses }
+func (d Decision) Records() bool {
+	return d.StartsSeen || d.StartsShown || d.RecordAsk || d.Excuses || d.UsesDevice
+}
 
 // Facts are what a decision needs of an account, flat, so that they can be kept in a cache.
 type Facts struct {
@@ -126,6 +136,11 @@ type Facts struct {
 	Grace           Grace
 	Asked           time.Time
 	ExemptUntil     time.Time
+	// Devices and Entered are the browsers that something proves: trusted, or a code was entered in their session.
+	Devices []Device
+	Entered []Entry
+	// Authenticator: an authenticator app is enrolled.
+	Authenticator bool
 	// Outages of our senders, which are no fact of the account but excuse it.
 	Outages []Outage
 }
@@ -163,17 +178,25 @@ func (r *Rules) decide(q Request, f Facts, now time.Time, trace *[]Step) Decisio
 	if rule("5 outside rollout", !r.LeftOut.Includes(q.Realm, q.User)) {
 		return Decision{Action: Pass, Reason: OutsideRollout, Standing: standing, Deadline: deadline}
 	}
+	trusted := f.trusted(r.Trust, q.Evidence, now)
+	uses := trusted != nil && !q.Fleeting && now.Sub(trusted.Used) >= r.Trust.usedEvery()
+	if rule("6 a code on this browser", r.DeviceCode && f.canProve(now) && trusted == nil && !f.entered(q.Evidence, now)) {
+		return r.soften(q, f, now, Decision{Action: Block, Reason: DeviceCode, Standing: standing, Deadline: deadline})
+	}
 	if rule("7 verified", standing == Verified) {
-		return Decision{Action: Pass, Reason: IsVerified, Standing: Verified}
+		return Decision{Action: Pass, Reason: IsVerified, Standing: Verified, UsesDevice: uses}
+	}
+	if rule("7 a trusted browser is not asked to reconfirm", trusted != nil && r.Lapsed(f, now)) {
+		return Decision{Action: Pass, Reason: TrustedBrowser, Standing: standing, Deadline: deadline, UsesDevice: uses}
 	}
 	if rule("8 a confirmed contact on hold", f.onHold(now)) {
-		return Decision{Action: Pass, Reason: OnHold, Standing: Due, Deadline: f.HoldUntil}
+		return Decision{Action: Pass, Reason: OnHold, Standing: Due, Deadline: f.HoldUntil, UsesDevice: uses}
 	}
 	if rule("8 in grace", standing == Due) {
-		return r.soften(q, f, now, Decision{Action: Ask, Reason: InGrace, Standing: Due, Deadline: deadline, Excuses: excused})
+		return r.soften(q, f, now, Decision{Action: Ask, Reason: InGrace, Standing: Due, Deadline: deadline, Excuses: excused, UsesDevice: uses})
 	}
 	rule("8 grace is over", true)
-	return r.soften(q, f, now, Decision{Action: Block, Reason: GraceOver, Standing: Overdue, Deadline: deadline, Excuses: excused})
+	return r.soften(q, f, now, Decision{Action: Block, Reason: GraceOver, Standing: Overdue, Deadline: deadline, Excuses: excused, UsesDevice: uses})
 }
 
 func (r *Rules) exemption(q Request, f Facts, now time.Time) Reason {
@@ -190,26 +213,26 @@ func (r *Rules) exemption(q Request, f Facts, now time.Time) Reason {
 	return NoReason
 }
 
+// observed is the reason that mode observe counts in the place of another.
+var observed = map[Reason]Reason{InGrace: ObservedGrace, GraceOver: ObservedOverdue, DeviceCode: ObservedDevice}
+
 // soften applies the mode, last, and says what the request starts.
 func (r *Rules) soften(q Request, f Facts, now time.Time, d Decision) Decision {
 	switch r.Mode {
 	case Observe:
-		if d.Action == Block {
-			d.Reason = ObservedOverdue
-		} else {
-			d.Reason = ObservedGrace
-		}
-		d.Action = Pass
+		d.Action, d.Reason = Pass, observed[d.Reason]
 		return d
 	case Remind:
-		if d.Action == Block {
-			d.Action, d.Reason = Ask, Reminded
+		if d.Action == Block && d.Reason != DeviceCode {
+			d.Reason = Reminded
 		}
+		d.Action = Ask
 	}
 	opening := q.Kind == Opening || q.Kind == OpeningHead
 	d.Interrupt = opening && (d.Action == Block || q.OwnPage || r.asksAgain(f, now))
 	d.RecordAsk = d.Interrupt && d.Action == Ask && q.Kind == Opening && r.Dated(f, now)
-	if r.Mode == Enforce {
+	// "Confirm it is you on this browser" is about this browser, and no page with a deadline: it starts no grace.
+	if r.Mode == Enforce && d.Reason != DeviceCode {
 		g := r.grace(f, now)
 		d.StartsSeen = g.Seen.IsZero() && g.Shown.IsZero() && !q.Fleeting
 		d.StartsShown = d.Interrupt && q.Kind == Opening && g.Shown.IsZero()
@@ -258,6 +281,10 @@ func (f Facts) confirmed(now time.Time) time.Time {
 	}
 	return f.Confirmed
 }
+
+// canProve tells that there is something to enter a code of: a confirmed contact, however old its confirmation, that is not
+// on hold, or an authenticator app.
+func (f Facts) canProve(now time.Time) bool { return f.Authenticator || !f.confirmed(now).IsZero() }
 
 func (f Facts) onHold(now time.Time) bool { return !f.Held.IsZero() && now.Before(f.HoldUntil) }
 

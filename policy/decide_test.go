@@ -20,6 +20,15 @@ func TestRulesAnswerInTheirOrder(t *testing.T) {
 	over := 8 * day
 	opening := Request{Kind: Opening, Realm: "r", User: "ann", Groups: []string{"staff", "svc"}, Domain: "mail.edu.example"}
 	with := func(f Facts, change func(f *Facts)) Facts { change(&f); return f }
+	deviceCode := func(r *Rules) { r.DeviceCode = true }
+	from := func(e Evidence) Request { q := opening; q.Evidence = e; return q }
+	// This browser is trusted, and somebody entered a code in it an hour ago.
+	thisOne := Evidence{Session: here, Device: laptop}
+	proved := func(f Facts) Facts {
+		f.Devices = []Device{{ID: laptop, Trusted: ago(30 * day), Used: ago(time.Hour), Ends: ahead(335 * day)}}
+		f.Entered = []Entry{{Session: here, At: ago(time.Hour)}}
+		return f
+	}
 	for _, c := range []struct {
 		name   string
 		rules  func(r *Rules)
@@ -56,6 +65,49 @@ func TestRulesAnswerInTheirOrder(t *testing.T) {
 			action: Pass, reason: OutsideRollout, st: Verified},
 		{name: "5 outside the rollout, new", rules: func(r *Rules) { r.LeftOut = 10000 }, q: opening,
 			action: Pass, reason: OutsideRollout, st: Due},
+		{name: "6 before 7: verified, and nothing proves the browser", rules: deviceCode, q: opening, f: proved(Facts{Confirmed: ago(day)}),
+			action: Block, reason: DeviceCode, st: Verified},
+		{name: "6 another session, another device", rules: deviceCode, q: from(Evidence{Session: elsewhere, Device: phone}), f: proved(Facts{Confirmed: ago(day)}),
+			action: Block, reason: DeviceCode, st: Verified},
+		{name: "6 one for the other", rules: deviceCode, q: from(Evidence{Session: laptop, Device: here}), f: proved(Facts{Confirmed: ago(day)}),
+			action: Block, reason: DeviceCode, st: Verified},
+		{name: "6 a trusted browser", rules: deviceCode, q: from(Evidence{Device: laptop}), f: proved(Facts{Confirmed: ago(day)}),
+			action: Pass, reason: IsVerified, st: Verified},
+		{name: "6 a code in its session", rules: deviceCode, q: from(Evidence{Session: here}), f: proved(Facts{Confirmed: ago(day)}),
+			action: Pass, reason: IsVerified, st: Verified},
+		{name: "6 device_code off", q: opening, f: proved(Facts{Confirmed: ago(day)}),
+			action: Pass, reason: IsVerified, st: Verified},
+		{name: "6 its reconfirm is not counted", rules: deviceCode, q: opening, f: with(shown(over), func(f *Facts) { f.Confirmed, f.Grace.After = ago(300*day), ago(300*day) }),
+			action: Block, reason: DeviceCode, st: Overdue, until: ago(day)},
+		{name: "6 nothing was ever verified: there is nothing to prove it with", rules: deviceCode, q: opening, f: shown(day),
+			action: Ask, reason: InGrace, st: Due, until: ahead(6 * day)},
+		{name: "6 on hold only", rules: deviceCode, q: opening, f: with(shown(over), func(f *Facts) { f.Held, f.HoldUntil = ago(day), ahead(tick) }),
+			action: Pass, reason: OnHold, st: Due, until: ahead(tick)},
+		{name: "6 the hold ends now: from here on it is asked for", rules: deviceCode, q: opening, f: with(shown(over), func(f *Facts) { f.Held, f.HoldUntil = ago(3*day), noon }),
+			action: Block, reason: DeviceCode, st: Verified},
+		{name: "6 verified, and another one on hold", rules: deviceCode, q: opening, f: Facts{Confirmed: ago(day), Held: ago(tick), HoldUntil: ahead(day)},
+			action: Block, reason: DeviceCode, st: Verified},
+		{name: "6 an authenticator app alone", rules: deviceCode, q: opening, f: with(shown(day), func(f *Facts) { f.Authenticator = true }),
+			action: Block, reason: DeviceCode, st: Due, until: ahead(6 * day)},
+		{name: "6 an authenticator app, and its code was entered: never verified by it", rules: deviceCode, q: from(Evidence{Session: here}),
+			f: proved(with(shown(over), func(f *Facts) { f.Authenticator = true })), action: Block, reason: GraceOver, st: Overdue, until: ago(day)},
+		{name: "4 before 6: an exempt user", rules: func(r *Rules) { deviceCode(r); r.ExemptUsers = []string{"ann"} }, q: opening, f: Facts{Confirmed: ago(day)},
+			action: Pass, reason: ExemptUser, st: Exempt},
+		{name: "5 before 6: outside the rollout", rules: func(r *Rules) { deviceCode(r); r.LeftOut = 10000 }, q: opening, f: Facts{Confirmed: ago(day)},
+			action: Pass, reason: OutsideRollout, st: Verified},
+		{name: "6 observed", rules: func(r *Rules) { deviceCode(r); r.Mode = Observe }, q: opening, f: Facts{Confirmed: ago(day)},
+			action: Pass, reason: ObservedDevice, st: Verified},
+		{name: "6 reminded", rules: func(r *Rules) { deviceCode(r); r.Mode = Remind }, q: opening, f: Facts{Confirmed: ago(day)},
+			action: Ask, reason: DeviceCode, st: Verified},
+		{name: "7 lapsed, on a trusted browser", q: from(thisOne), f: proved(with(shown(300*day), func(f *Facts) { f.Confirmed = ago(180 * day) })),
+			action: Pass, reason: TrustedBrowser, st: Due},
+		{name: "7 lapsed and overdue elsewhere, on a trusted browser", q: from(thisOne),
+			f:      proved(with(shown(over), func(f *Facts) { f.Confirmed, f.Grace.After = ago(300*day), ago(300*day) })),
+			action: Pass, reason: TrustedBrowser, st: Overdue, until: ago(day)},
+		{name: "7 lapsed, where a code was entered: that is no trust", q: from(Evidence{Session: here}), f: proved(with(shown(300*day), func(f *Facts) { f.Confirmed = ago(180 * day) })),
+			action: Ask, reason: InGrace, st: Due},
+		{name: "7 never verified, on a trusted browser", q: from(thisOne), f: proved(shown(over)),
+			action: Block, reason: GraceOver, st: Overdue, until: ago(day)},
 		{name: "7 verified", q: opening, f: with(shown(over), func(f *Facts) { f.Confirmed = ago(day) }),
 			action: Pass, reason: IsVerified, st: Verified},
 		{name: "7 verified, about to lapse", q: opening, f: with(shown(over), func(f *Facts) { f.Confirmed = ago(180*day - tick) }),
@@ -110,8 +162,8 @@ func TestRulesAnswerInTheirOrder(t *testing.T) {
 // checkTrace: the rules were asked in their order, and the last one asked, no other, answered.
 func checkTrace(t *testing.T, trace []Step) {
 	t.Helper()
-	order := []string{"2 the request is exempt", "4 the account is exempt", "5 outside rollout", "7 verified",
-		"8 a confirmed contact on hold", "8 in grace", "8 grace is over"}
+	order := []string{"2 the request is exempt", "4 the account is exempt", "5 outside rollout", "6 a code on this browser", "7 verified",
+		"7 a trusted browser is not asked to reconfirm", "8 a confirmed contact on hold", "8 in grace", "8 grace is over"}
 	for i, s := range trace {
 		if s.Rule != order[i] || s.Answered != (i == len(trace)-1) {
 			t.Errorf("trace, line %d: %+v of %+v", i, s, trace)
@@ -166,7 +218,7 @@ func TestWhatARequestGetsAndStarts(t *testing.T) {
 			if g := (got{d.Interrupt, d.StartsSeen, d.StartsShown, d.RecordAsk}); g != c.want {
 				t.Errorf("got %+v, want %+v", g, c.want)
 			}
-			if d.Records() != (d.StartsSeen || d.StartsShown || d.RecordAsk) {
+			if d.Records() != (d.StartsSeen || d.StartsShown || d.RecordAsk || d.UsesDevice) {
 				t.Error("Records is something else")
 			}
 		})
@@ -216,7 +268,7 @@ func TestNamesAreThoseOfTheContract(t *testing.T) {
 		}
 		seen[r.String()] = true
 	}
-	if len(seen) != int(ObservedOverdue)+1 {
+	if len(seen) != int(ObservedDevice)+1 {
 		t.Errorf("%d reasons have a name", len(seen))
 	}
 }

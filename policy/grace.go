@@ -38,7 +38,7 @@ func (g Grace) Deadline(r *Rules) time.Time {
 
 // Record writes down what a decision started. It must be called with the decision that was made from the
 // account's present facts, in the same atomic update.
-func (a *Account) Record(r *Rules, d Decision, now time.Time) {
+func (a *Account) Record(r *Rules, q Request, d Decision, now time.Time) {
 	if d.Excuses {
 		a.Grace.Until, a.Grace.Excused = d.Deadline, true
 	}
@@ -53,6 +53,9 @@ func (a *Account) Record(r *Rules, d Decision, now time.Time) {
 	}
 	if d.RecordAsk {
 		a.Asked = now
+	}
+	if i := findDevice(a.Devices, q.Evidence.Device); d.UsesDevice && i >= 0 {
+		a.Devices[i].Used = now
 	}
 }
 

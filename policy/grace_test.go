@@ -40,8 +40,9 @@ func TestDeadlineArithmetic(t *testing.T) {
 
 // visit decides one request and writes down what it started, as the flow does.
 func (a *Account) visit(r *Rules, kind RequestKind, now time.Time) Decision {
-	d := r.Decide(Request{Kind: kind, Realm: a.Realm, User: a.User}, a.Facts(now), now)
-	a.Record(r, d, now)
+	q := Request{Kind: kind, Realm: a.Realm, User: a.User}
+	d := r.Decide(q, a.Facts(now), now)
+	a.Record(r, q, d, now)
 	return d
 }
 

@@ -46,7 +46,7 @@ func TestOutageThatIsWrittenDownIsNotGivenAgain(t *testing.T) {
 	f := a.Facts(noon)
 	f.Outages = []Outage{first}
 	now := noon.Add(2 * time.Hour)
-	a.Record(&r, r.Decide(Request{Kind: Opening}, f, now), now)
+	a.Record(&r, Request{Kind: Opening}, r.Decide(Request{Kind: Opening}, f, now), now)
 	if end := noon.Add(25 * time.Hour); !a.Grace.Excused || !a.Grace.Deadline(&r).Equal(end) {
 		t.Fatalf("recorded: %+v", a.Grace)
 	}

@@ -68,6 +68,10 @@ type Rules struct {
 	// RemindAuthenticator is how long after "later" an authenticator app is offered again. Zero: it is never offered, and
 	// people can still set one up.
 	RemindAuthenticator time.Duration
+	// DeviceCode asks for a code on every browser that is not trusted, of people who have something to prove it with.
+	DeviceCode bool
+	// Trust is how long a browser that was ticked stays trusted.
+	Trust Trust
 	// LeftOut is the complement of the operator's rollout.
 	LeftOut Share
 
@@ -88,6 +92,7 @@ func Defaults() Rules {
 		AskEvery:        day,
 		Reconfirm:       180 * day,
 		ReplacementHold: 72 * time.Hour,
+		Trust:           Trust{For: 365 * day, Unused: 60 * day, Most: 20},
 
 		RemindAuthenticator: 30 * day,
 
@@ -118,6 +123,7 @@ func (r *Rules) Validate() error {
 	if r.RemindAuthenticator != 0 && r.RemindAuthenticator < time.Second {
 		errs = append(errs, fmt.Errorf("remind_authenticator %s: use at least 1s, or off", r.RemindAuthenticator))
 	}
+	errs = append(errs, r.Trust.validate())
 	for _, d := range r.ExemptDomains {
 		if name := strings.TrimPrefix(d, "*."); name == "" || strings.ContainsAny(name, "@/ *") {
 			errs = append(errs, fmt.Errorf("exempt_domains %q: use a domain (example.edu) or all below one (*.example.edu)", d))

@@ -252,21 +252,31 @@ func (f *Flow) PromptAuthenticator(ctx context.Context, v Visitor, back string) 
 func (f *Flow) EnterApp(ctx context.Context, r *policy.Rules, v Visitor, typed policy.AppCode) (Entered, error) {
 	var e Entered
 	var recovered bool
+	var trusted policy.Device
 	a, err := f.changeApp(ctx, v, func(a *policy.Account, now time.Time) bool {
-		e = Entered{}
+		e, trusted = Entered{}, policy.Device{}
 		before := len(a.Authenticator.Recovery)
 		e.Result = a.AttemptAuthenticator(v.Session, v.Next, f.answer(v, typed), r.Limits, now)
 		recovered = len(a.Authenticator.Recovery) < before
 		if a.Challenge != nil {
 			e.Return = a.Challenge.Return
 		}
-		return e.Outcome == policy.Accepted || counted(e.Result)
+		switch e.Outcome {
+		case policy.Accepted:
+			e.Device, trusted = f.onBrowser(a, r, v, a.Challenge.Nonce, now)
+			return true
+		case policy.AcceptedAgain:
+			e.Device = f.trustedBy(a, v, a.Challenge.Nonce)
+			return false
+		}
+		return f.tick(a, v) || counted(e.Result)
 	})
 	if err != nil {
 		return Entered{}, err
 	}
 	e.Account = a
 	f.toldApp(v, e.Result, "")
+	f.toldTrust(v, trusted)
 	if recovered {
 		f.audit("recovery_code_used", v, "left", len(a.Authenticator.Recovery))
 	}

@@ -85,6 +85,9 @@ func (c *cache) stripe(realm, user string) *atomic.Uint64 {
 
 func remember(a *policy.Account, v Visitor, now time.Time) known {
 	k := known{facts: a.Facts(now), claim: v.Email, at: now}
+	for i := range k.facts.Devices { // they are copies; what only people read is not remembered
+		k.facts.Devices[i].Host, k.facts.Devices[i].Browser = "", ""
+	}
 	forever := policy.Rules{}
 	if c := a.VerifiedContact(&forever, policy.Email, now); c != nil {
 		k.email = confirmed{c.Address.Whole(), c.Verified}

@@ -16,6 +16,8 @@ type Entered struct {
 	Added bool
 	// Return is where the person was going.
 	Return string
+	// Device is what the browser is given to be known by, when it is trusted from now on.
+	Device []byte
 	// Account is the account afterwards.
 	Account *policy.Account
 }
@@ -31,8 +33,9 @@ func (f *Flow) Enter(ctx context.Context, r *policy.Rules, v Visitor, code strin
 	now := f.now()
 	var e Entered
 	var codeError error
+	var trusted policy.Device
 	a, err := f.update(ctx, v, now, func(a *policy.Account) bool {
-		e, codeError = Entered{}, nil
+		e, codeError, trusted = Entered{}, nil, policy.Device{}
 		matches := func() bool {
 			want, err := f.code(a, a.Challenge)
 			codeError = err
@@ -51,9 +54,13 @@ func (f *Flow) Enter(ctx context.Context, r *policy.Rules, v Visitor, code strin
 		case e.Outcome == policy.Accepted:
 			e.Added = a.Challenge.Adding != nil
 			e.Contact = f.confirm(a, r, v, now)
+			e.Device, trusted = f.onBrowser(a, r, v, a.Challenge.Nonce, now)
 			return true
+		case e.Outcome == policy.AcceptedAgain:
+			e.Device = f.trustedBy(a, v, a.Challenge.Nonce)
+			return false
 		}
-		return e.Outcome == policy.WrongCode
+		return f.tick(a, v) || e.Outcome == policy.WrongCode
 	})
 	if err != nil {
 		return Entered{}, err
@@ -63,6 +70,7 @@ func (f *Flow) Enter(ctx context.Context, r *policy.Rules, v Visitor, code strin
 	}
 	e.Account = a
 	f.told(v, e)
+	f.toldTrust(v, trusted)
 	if !a.Due().IsZero() {
 		f.work.kick(f.accountKey(v.Realm, v.User))
 	}
@@ -122,6 +130,7 @@ func (f *Flow) Later(ctx context.Context, r *policy.Rules, v Visitor, q policy.R
 		return policy.Decision{}, err
 	}
 	now := f.now()
+	q.Evidence = v.evidence()
 	var d policy.Decision
 	_, err := f.update(ctx, v, now, func(a *policy.Account) bool {
 		d = r.Decide(q, f.facts(a, now), now)

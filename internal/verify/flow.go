@@ -46,7 +46,7 @@ type Counter interface {
 // Flow is the use cases, one method each.
 type Flow struct {
 	Config
-	index struct{ account, session, handle, form, back, limit, recovery []byte }
+	index struct{ account, session, device, handle, form, back, limit, recovery []byte }
 	cache *cache
 	work  *workers
 	// queues keep a burst of one account from counting where others count, too.
@@ -68,6 +68,7 @@ func New(c Config) *Flow {
 	}
 	f.index.account = c.Keys.Index("account")
 	f.index.session = c.Keys.Index("session")
+	f.index.device = c.Keys.Index("device")
 	f.index.handle = c.Keys.Index("handle")
 	f.index.form = c.Keys.Index("form")
 	f.index.back = c.Keys.Index("return")
@@ -85,9 +86,19 @@ type Visitor struct {
 	IP           netip.Addr
 	// Session is the hash of the browser session, Next that of the one which follows a right code.
 	Session, Next []byte
-	Language      string
+	// Device is the hash of what the cookie of a trusted browser names; nil: there is none that was made for this account
+	// and site. Whether it is trusted the record tells.
+	Device []byte
+	// Ticked: with this very form they ticked "do not ask for a code here".
+	Ticked   bool
+	Language string
 	// Host and Browser go into messages.
 	Host, Browser string
+}
+
+// evidence is what the browser brought.
+func (v *Visitor) evidence() policy.Evidence {
+	return policy.Evidence{Session: v.Session, Device: v.Device}
 }
 
 // ErrUnavailable means that the store could not answer in time, or is not ready. Nothing was decided.
@@ -198,11 +209,13 @@ type Verdict struct {
 // nor when the rules need no account.
 func (f *Flow) Decide(ctx context.Context, r *policy.Rules, v Visitor, q policy.Request) (Verdict, error) {
 	now := f.now()
+	q.Evidence = v.evidence()
 	if d := r.Decide(q, policy.Facts{}, now); d.Standing == policy.Exempt {
 		return Verdict{Decision: d}, nil
 	}
 	if known, ok := f.cache.get(v, now); ok && !q.OwnPage {
-		if d := r.Decide(q, known.facts, now); d.Standing == policy.Verified && !known.outlived(r, now) {
+		// Whoever is blocked may have entered a code a moment ago, on another node: that is looked up.
+		if d := r.Decide(q, known.facts, now); d.Standing == policy.Verified && d.Action == policy.Pass && !d.Records() && !known.outlived(r, now) {
 			f.cacheAsked(true)
 			return Verdict{Decision: d, Email: known.verifiedEmail(r, now), Phone: known.verifiedPhone(r, now)}, nil
 		}
@@ -238,7 +251,7 @@ func (f *Flow) decideFromStore(ctx context.Context, r *policy.Rules, v Visitor, 
 			news := f.nameClaims(a, v, r, now)
 			before = f.facts(a, now)
 			d = r.Decide(q, before, now)
-			a.Record(r, d, now)
+			a.Record(r, q, d, now)
 			return news || d.Records()
 		}); err != nil {
 			return Verdict{}, err

@@ -287,6 +287,7 @@ func (f *Flow) issue(a *policy.Account, r *policy.Rules, v Visitor, w wish, same
 			Nonce: nonce, KeyID: f.Keys.IDs()[0], Channel: policy.ByEmail, Session: v.Session,
 			Started: now, Ends: now.Add(r.Limits.CodeLifetime), Return: w.back,
 			Reissued: a.Challenge.Live(now) && a.Challenge.Channel != policy.ByAuthenticator, Typed: w.typed, AddedFresh: a.IsFresh(v.Session, now),
+			Ticked: a.Challenge.TickedBy(v.Session),
 		}
 		if same { // the ladder of waits goes on
 			next.Sent = a.Challenge.Sent
