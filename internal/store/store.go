@@ -61,8 +61,9 @@ type Store interface {
 	// Due lists keys whose Due is not after now, the longest waiting first, limit at most.
 	Due(ctx context.Context, now time.Time, limit int) ([]string, error)
 	// Watch calls fn with the key of every record that an Update or Delete changed, until stop is called. Expiring
-	// is no change. fn must be quick and must not call the store; several may run at once, and one may still be
-	// running when stop returns.
+	// is no change. A store that others change, too, tells of theirs a moment later, and calls fn with an empty key when
+	// it may have missed some: whatever is remembered of any record may be untrue then. fn must be quick and must not
+	// call the store; several may run at once, and one may still be running when stop returns.
 	Watch(fn func(key string)) (stop func())
 	// Close releases what the store holds. It is safe to call twice.
 	Close() error
