@@ -41,6 +41,9 @@ type Account struct {
 
 	// Authenticator is the person's app, with what they said to the offer of one.
 	Authenticator Authenticator `cbor:"20,keyasint,omitzero"`
+
+	// Calls are those that were asked for in the last 24 h, which count as Sends, too.
+	Calls Tally `cbor:"24,keyasint,omitzero"`
 }
 
 // Facts are the account as a decision needs it.

@@ -114,6 +114,14 @@ const (
 	Used
 	// Enrolled: there is an app already.
 	Enrolled
+	// Unread: what was typed can be no answer. Nothing was compared or counted.
+	Unread
+	// WholeAsked: the last four digits of a number are not enough (any more). Nothing was compared or counted.
+	WholeAsked
+	// NoChannel: the contact cannot be reached in the way that was asked for.
+	NoChannel
+	// Paused: too few of the codes to the number's country were entered lately.
+	Paused
 )
 
 // Result is an outcome with what the page says about it.
@@ -233,7 +241,7 @@ func (c *Challenge) namedMeanwhile(a *Account) *Contact {
 // noticeLife is how long a notice to an old contact is tried, and how long a hold lasts when none could be handed over.
 const noticeLife = 7 * day
 
-// Prove evaluates an answer to "show that you know it". Wrong ones are counted per contact; a right one starts the
+// Prove evaluates a whole answer to "show that you know it". Wrong ones are counted per contact; a right one starts the
 // count anew.
 func (a *Account) Prove(contact *Contact, matches func() bool, l Limits, now time.Time) Result {
 	if contact.ProofsInAll >= l.ProofTriesTotal {
@@ -248,16 +256,32 @@ func (a *Account) Prove(contact *Contact, matches func() bool, l Limits, now tim
 		contact.Proofs, contact.ProofsInAll = nil, 0
 		return Result{Outcome: Matched}
 	}
-	left := min(l.ProofTriesTotal-contact.ProofsInAll, contact.Proofs.Left(l.ProofTries, day, now))
-	if contact.ProofsInAll >= l.ProofTriesTotal {
-		return Result{Outcome: Mismatch, Left: 0}
-	}
-	return Result{Outcome: Mismatch, Left: left}
+	return Result{Outcome: Mismatch, Left: contact.proofsLeft(l, now)}
 }
 
-// SendWait is how long until the account may ask for another message; zero: now.
-func (a *Account) SendWait(l Limits, now time.Time) time.Duration {
-	return max(a.Sends.Wait(l.SendsPerHour, time.Hour, now), a.Sends.Wait(l.SendsPerDay, day, now))
+// SendWait is how long until the account may ask for another message over a channel; zero: now.
+func (a *Account) SendWait(c Channel, l Limits, now time.Time) time.Duration {
+	wait := max(a.Sends.Wait(l.SendsPerHour, time.Hour, now), a.Sends.Wait(l.SendsPerDay, day, now))
+	if c == ByVoice {
+		wait = max(wait, a.Calls.Wait(l.VoicePerDay, day, now))
+	}
+	return wait
+}
+
+// CountSend counts a message that is asked for.
+func (a *Account) CountSend(c Channel, now time.Time) {
+	a.Sends = a.Sends.Add(day, now)
+	if c == ByVoice {
+		a.Calls = a.Calls.Add(day, now)
+	}
+}
+
+// unsend takes a message back that never went out.
+func (a *Account) unsend(c Channel) {
+	a.Sends = a.Sends.Undo()
+	if c == ByVoice {
+		a.Calls = a.Calls.Undo()
+	}
 }
 
 // ResendWait is how long until the live code may be sent again. A send that failed needs no wait.

@@ -323,21 +323,21 @@ func TestProofsAtTheirEdges(t *testing.T) {
 func TestLimitsOfTheAccount(t *testing.T) {
 	l, a := DefaultLimits(), &Account{}
 	for i := range 5 {
-		if wait := a.SendWait(l, noon); wait != 0 {
+		if wait := a.SendWait(ByEmail, l, noon); wait != 0 {
 			t.Fatalf("send %d waits %s", i+1, wait)
 		}
 		a.Sends = a.Sends.Add(day, noon)
 	}
-	if wait := a.SendWait(l, ahead(time.Minute)); wait != 59*time.Minute {
+	if wait := a.SendWait(ByEmail, l, ahead(time.Minute)); wait != 59*time.Minute {
 		t.Errorf("the sixth in an hour waits %s", wait)
 	}
 	for range 5 {
 		a.Sends = a.Sends.Add(day, ahead(time.Hour))
 	}
-	if wait := a.SendWait(l, ahead(2*time.Hour)); wait != 22*time.Hour {
+	if wait := a.SendWait(ByEmail, l, ahead(2*time.Hour)); wait != 22*time.Hour {
 		t.Errorf("the eleventh in a day waits %s", wait)
 	}
-	if wait := a.SendWait(l, ahead(day)); wait != 0 {
+	if wait := a.SendWait(ByEmail, l, ahead(day)); wait != 0 {
 		t.Errorf("a day later: %s", wait)
 	}
 	for range 5 {

@@ -72,6 +72,9 @@ type Contact struct {
 	ProofsInAll int   `cbor:"11,keyasint,omitzero"`
 	// WrongInARow are wrong codes since a right one.
 	WrongInARow int `cbor:"12,keyasint,omitzero"`
+	// Last4 are the wrong last four digits of the last 24 h, Last4InAll all that there ever were.
+	Last4      Tally `cbor:"14,keyasint,omitzero"`
+	Last4InAll int   `cbor:"15,keyasint,omitzero"`
 }
 
 func (c *Contact) onHold(now time.Time) bool { return now.Before(c.HoldUntil) }

@@ -58,9 +58,13 @@ func splitLocal(local string) (shown, hidden string) {
 
 // Knows tells whether what somebody typed shows that they know the address: the whole of it, or its hidden part,
 // with or without the domain. Case of ASCII letters, blanks at the ends and full-width forms do not matter;
-// look-alikes of other scripts never match. The typed domain must be in ASCII form already.
+// look-alikes of other scripts never match. The typed domain must be in ASCII form already, and a phone number in its
+// stored form or its last four digits.
 func (a Address) Knows(typed string) bool {
 	typed = foldASCII(Narrow(typed))
+	if strings.HasPrefix(string(a), "+") && !strings.Contains(string(a), "@") {
+		return a.knowsNumber(typed)
+	}
 	whole := foldASCII(string(a))
 	at := strings.LastIndexByte(whole, '@')
 	if typed == "" || at < 0 {

@@ -83,8 +83,26 @@ func TestKnowsTheWholeOrTheHiddenPart(t *testing.T) {
 		{"abc@example.com", "bc", false},
 		{"<b>x@example.com", "<b>x", true},
 		{"<b>x@example.com", ">x", false},
-		// What is no mail address is not known in this way.
-		{"+819012345634", "+819012345634", false},
+		// A number is known whole or by its last four digits.
+		{"+819012345634", "+819012345634", true},
+		{"+819012345634", "5634", true},
+		{"+819012345634", " ５６３４　", true},
+		{"+819012345634", "", false},
+		{"+819012345634", "34", false},
+		{"+819012345634", "634", false},
+		{"+819012345634", "45634", false},
+		{"+819012345634", "5635", false},
+		{"+819012345634", "4563", false},
+		{"+819012345634", "+8190", false},
+		{"+819012345634", "819012345634", false},
+		{"+819012345634", "+81 •• •••• ••34", false},
+		{"+819012345634", "••34", false},
+		{"+123", "123", false}, // too short to have a hidden part
+		{"+1234", "1234", false},
+		{"+", "", false},
+		// A local part may begin with a plus.
+		{"+abcd@example.com", "abcd", false},
+		{"+abcd@example.com", "bcd", true},
 		{"", "", false},
 		{"@example.com", "", false},
 	} {

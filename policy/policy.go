@@ -75,6 +75,11 @@ type Rules struct {
 	// LeftOut is the complement of the operator's rollout.
 	LeftOut Share
 
+	// Countries are those whose phone numbers are offered, and how; the first is the one to expect. Empty: no phones.
+	Countries []Country
+	// ProofWhole: who wants a code to a phone on file has to know all of its number, not only the last four digits.
+	ProofWhole bool
+
 	ExemptUsers   []string
 	ExemptGroups  []string
 	ExemptDomains []string
@@ -132,11 +137,13 @@ func (r *Rules) Validate() error {
 	return errors.Join(append(errs, r.Limits.Validate())...)
 }
 
-// exemptDomain compares without the case of ASCII letters; "*.edu.example" covers every domain below edu.example, not
-// itself. Unicode's folding would take a Kelvin sign for a K, which is another domain.
-func (r *Rules) exemptDomain(domain string) bool {
+func (r *Rules) exemptDomain(domain string) bool { return InDomains(domain, r.ExemptDomains) }
+
+// InDomains tells whether a domain is in a list. It compares without the case of ASCII letters; "*.edu.example" covers
+// every domain below edu.example, not itself. Unicode's folding would take a Kelvin sign for a K, which is another domain.
+func InDomains(domain string, list []string) bool {
 	domain = foldASCII(domain)
-	for _, d := range r.ExemptDomains {
+	for _, d := range list {
 		d = foldASCII(d)
 		if below, ok := strings.CutPrefix(d, "*"); ok {
 			if len(domain) > len(below) && strings.HasSuffix(domain, below) {

@@ -142,7 +142,7 @@ func (a *Account) Settle(id string, d Delivery, now time.Time) bool {
 		if s.Kind == SendCode {
 			// The person is told that nothing was sent; a mail that arrives later all the same would be a lie.
 			a.drop(i, SendFailed)
-			a.Sends = a.Sends.Undo()
+			a.unsend(s.Channel)
 			if c := a.Challenge; c != nil && c.SendID == id && c.Typed && c.Sent == 1 {
 				a.Adds = a.Adds.Undo()
 			}
