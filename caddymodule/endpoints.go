@@ -334,7 +334,7 @@ func (x *visit) send() error {
 		return x.page(http.StatusUnprocessableEntity, prove)
 	}
 	target, _ := x.back()
-	sent, err := x.live.flow.Start(x.r.Context(), &x.rules, x.v, handle, prove.Typed, target)
+	sent, err := x.live.flow.Start(x.r.Context(), &x.rules, x.v, handle, policy.ByEmail, prove.Typed, target)
 	if err != nil {
 		return x.failed(err)
 	}
@@ -596,7 +596,7 @@ func (x *visit) add() error {
 		return x.showAdd(http.StatusUnprocessableEntity, v)
 	}
 	target, _ := x.back()
-	s, err := x.live.flow.Add(x.r.Context(), &x.rules, x.v, address, target)
+	s, err := x.live.flow.Add(x.r.Context(), &x.rules, x.v, address, policy.ByEmail, target)
 	if err != nil {
 		return x.failed(err)
 	}

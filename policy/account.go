@@ -112,7 +112,7 @@ func (a *Account) Name(kind Kind, address Address, newID func() string, l Limits
 	if address == "" || a.Find(kind, address) != nil {
 		return false
 	}
-	if a.live() >= l.Contacts && !a.dropOldestClaim() {
+	if a.live() >= l.Contacts && !a.dropOldestClaim(kind) {
 		return false
 	}
 	a.Contacts = append(a.Contacts, Contact{ID: newID(), Kind: kind, Address: address, Added: now, By: "signin", Late: a.EverVerified})
@@ -129,11 +129,12 @@ func (a *Account) live() int {
 	return n
 }
 
-// dropOldestClaim makes room for what the sign-in says now: of the contacts that it said earlier and nobody ever
-// confirmed, the oldest goes. One that a code is on its way to stays.
-func (a *Account) dropOldestClaim() bool {
+// dropOldestClaim makes room for what the sign-in says now: of the contacts of the kind that it said earlier and nobody
+// ever confirmed, the oldest goes. (Of any kind, an address and a number named together would push each other out.) One
+// that a code is on its way to stays.
+func (a *Account) dropOldestClaim(kind Kind) bool {
 	i := slices.IndexFunc(a.Contacts, func(c Contact) bool {
-		return c.By == "signin" && c.Verified.IsZero() && !c.Retired &&
+		return c.Kind == kind && c.By == "signin" && c.Verified.IsZero() && !c.Retired &&
 			(a.Challenge == nil || a.Challenge.Contact != c.ID)
 	})
 	if i < 0 {

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -12,6 +13,14 @@ type Address string
 
 // Whole is the address itself, for sending and comparing. It must not reach a log, a URL or a metric.
 func (a Address) Whole() string { return string(a) }
+
+// Kind is what sort of contact it is.
+func (a Address) Kind() Kind {
+	if strings.Contains(string(a), "@") {
+		return Email
+	}
+	return Phone
+}
 
 // String is the mask.
 func (a Address) String() string { return Mask(string(a)) }

@@ -62,7 +62,7 @@ func splitLocal(local string) (shown, hidden string) {
 // stored form or its last four digits.
 func (a Address) Knows(typed string) bool {
 	typed = foldASCII(Narrow(typed))
-	if strings.HasPrefix(string(a), "+") && !strings.Contains(string(a), "@") {
+	if a.Kind() == Phone {
 		return a.knowsNumber(typed)
 	}
 	whole := foldASCII(string(a))
@@ -128,7 +128,7 @@ func Digits(typed string, n int) (code, problem string) {
 		run = 0
 	}
 	for _, r := range typed {
-		if d, ok := decimal(r); ok {
+		if d, ok := Decimal(r); ok {
 			digits = append(digits, d)
 			run++
 			continue
@@ -152,8 +152,8 @@ func Digits(typed string, n int) (code, problem string) {
 	return string(digits), ""
 }
 
-// decimal reads a decimal digit of any script: they come in runs of ten that start at a zero (Unicode 4.6).
-func decimal(r rune) (byte, bool) {
+// Decimal reads a decimal digit of any script: they come in runs of ten that start at a zero (Unicode 4.6).
+func Decimal(r rune) (byte, bool) {
 	if r >= '0' && r <= '9' {
 		return byte(r), true
 	}

@@ -186,14 +186,14 @@ var zeros = []rune{
 func TestEveryDecimalDigitHasItsValue(t *testing.T) {
 	for _, zero := range zeros {
 		for i := range rune(10) {
-			if d, ok := decimal(zero + i); !ok || d != '0'+byte(i) {
+			if d, ok := Decimal(zero + i); !ok || d != '0'+byte(i) {
 				t.Errorf("%U: %q, %v; want %d", zero+i, d, ok, i)
 			}
 		}
 	}
 	count := 0
 	for r := rune(0); r <= unicode.MaxRune; r++ {
-		_, ok := decimal(r)
+		_, ok := Decimal(r)
 		if ok != unicode.Is(unicode.Nd, r) {
 			t.Errorf("%U: decimal says %v", r, ok)
 		}
@@ -224,7 +224,7 @@ func FuzzDigits(f *testing.F) {
 		// The code is a part of what was typed: its digits, in their order, with nothing but blanks between.
 		var ascii []byte
 		for _, r := range typed {
-			if d, ok := decimal(r); ok {
+			if d, ok := Decimal(r); ok {
 				ascii = append(ascii, d)
 			}
 		}

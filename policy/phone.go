@@ -80,7 +80,7 @@ const lastDigits = 4
 
 // knowsNumber compares an answer with a phone number: all of it in its stored form, or its last four digits.
 func (a Address) knowsNumber(typed string) bool {
-	if len(a) < 2*lastDigits || typed == "" { // of a shorter one, four digits would be too much of it
+	if len(a) < 2*lastDigits || a[0] != '+' { // of a shorter one, four digits would be too much of it
 		return false
 	}
 	ok := sameSecret(typed, string(a))

@@ -139,7 +139,7 @@ func (p Person) confirm(ctx context.Context, flow *verify.Flow, rules *policy.Ru
 		return errors.New("there is no contact to confirm")
 	}
 	handle := flow.Handle(v, seen.Account.Contacts[0].ID)
-	sent, err := flow.Start(ctx, rules, v, handle, p.Email, "/")
+	sent, err := flow.Start(ctx, rules, v, handle, policy.ByEmail, p.Email, "/")
 	if err != nil {
 		return err
 	}

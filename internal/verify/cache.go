@@ -31,11 +31,13 @@ type person struct{ realm, user string }
 // known is what is remembered: enough to decide by any site's rules.
 type known struct {
 	facts policy.Facts
-	// claim is the address that the sign-in named when this was read: another one has to be registered first.
-	claim        string
+	// claims are the contacts that the sign-in named when this was read: others have to be registered first.
+	claims       claims
 	email, phone confirmed
 	at           time.Time
 }
+
+type claims struct{ email, phone string }
 
 type confirmed struct {
 	address string
@@ -54,7 +56,7 @@ func (c *cache) close() { c.people.StopAllGoroutines() }
 func (c *cache) get(v Visitor, now time.Time) (known, bool) {
 	k, ok := c.people.GetIfPresent(person{v.Realm, v.User})
 	// A clock that stepped back makes an entry look young: it is not used then.
-	if !ok || now.Sub(k.at) >= cachedFor || now.Before(k.at) || k.claim != v.Email {
+	if !ok || now.Sub(k.at) >= cachedFor || now.Before(k.at) || k.claims != (claims{v.Email, v.Phone}) {
 		return known{}, false
 	}
 	return k, true
@@ -84,7 +86,7 @@ func (c *cache) stripe(realm, user string) *atomic.Uint64 {
 }
 
 func remember(a *policy.Account, v Visitor, now time.Time) known {
-	k := known{facts: a.Facts(now), claim: v.Email, at: now}
+	k := known{facts: a.Facts(now), claims: claims{v.Email, v.Phone}, at: now}
 	for i := range k.facts.Devices { // they are copies; what only people read is not remembered
 		k.facts.Devices[i].Host, k.facts.Devices[i].Browser = "", ""
 	}

@@ -71,6 +71,9 @@ func (f *Flow) Enter(ctx context.Context, r *policy.Rules, v Visitor, code strin
 	e.Account = a
 	f.told(v, e)
 	f.toldTrust(v, trusted)
+	if e.Outcome == policy.Accepted && e.Contact.Kind == policy.Phone {
+		f.entered(ctx, e.Contact.Address, a.Challenge.Started)
+	}
 	if !a.Due().IsZero() {
 		f.work.kick(f.accountKey(v.Realm, v.User))
 	}

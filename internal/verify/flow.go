@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -246,9 +247,10 @@ func (f *Flow) decideFromStore(ctx context.Context, r *policy.Rules, v Visitor, 
 	}
 	before := f.facts(a, now)
 	d := r.Decide(q, before, now)
-	if d.Records() || claimsNews(a, v) {
+	named := claimsOf(r, v)
+	if d.Records() || claimsNews(a, named) {
 		if a, err = f.update(ctx, v, now, func(a *policy.Account) bool {
-			news := f.nameClaims(a, v, r, now)
+			news := f.nameClaims(a, named, r, now)
 			before = f.facts(a, now)
 			d = r.Decide(q, before, now)
 			a.Record(r, q, d, now)
@@ -290,15 +292,42 @@ func contactsFor(r *policy.Rules, a *policy.Account, now time.Time) (email, phon
 	return email, phone
 }
 
-// claimsNews tells whether the sign-in names a contact that is not on file.
-func claimsNews(a *policy.Account, v Visitor) bool {
-	email, ok := ParseEmail(v.Email)
-	return v.Email != "" && ok && a.Find(policy.Email, email) == nil
+// claim is a contact that the sign-in names, in the form that contacts are kept in.
+type claim struct {
+	kind    policy.Kind
+	address policy.Address
 }
 
-func (f *Flow) nameClaims(a *policy.Account, v Visitor, r *policy.Rules, now time.Time) bool {
-	email, ok := ParseEmail(v.Email)
-	return v.Email != "" && ok && a.Name(policy.Email, email, f.newID, r.Limits, now)
+// claimsOf reads what the sign-in says in this very request; what is no contact is left out. A number without a country
+// code is taken as one of the first country that is offered.
+func claimsOf(r *policy.Rules, v Visitor) []claim {
+	var list []claim
+	if email, ok := ParseEmail(v.Email); v.Email != "" && ok {
+		list = append(list, claim{policy.Email, email})
+	}
+	if v.Phone != "" {
+		home := ""
+		if len(r.Countries) > 0 {
+			home = r.Countries[0].Code
+		}
+		if phone, _, fault := ParsePhone(v.Phone, home); fault == "" {
+			list = append(list, claim{policy.Phone, phone})
+		}
+	}
+	return list
+}
+
+// claimsNews tells whether the sign-in names a contact that is not on file.
+func claimsNews(a *policy.Account, named []claim) bool {
+	return slices.ContainsFunc(named, func(c claim) bool { return a.Find(c.kind, c.address) == nil })
+}
+
+func (f *Flow) nameClaims(a *policy.Account, named []claim, r *policy.Rules, now time.Time) bool {
+	news := false
+	for _, c := range named {
+		news = a.Name(c.kind, c.address, f.newID, r.Limits, now) || news
+	}
+	return news
 }
 
 // newID names a contact or a message. 96 bits: it is only ever looked up inside one account.

@@ -85,7 +85,7 @@ func TestNothingIsRecordedForWhoIsNeverAsked(t *testing.T) {
 	if s := h.again(bob); s.Outcome != policy.NoCode {
 		t.Errorf("%+v", s.Result)
 	}
-	if s, err := h.Start(t.Context(), &h.rules, bob, "x", "x", ""); err != nil || s.Outcome != policy.Gone {
+	if s, err := h.Start(t.Context(), &h.rules, bob, "x", policy.ByEmail, "x", ""); err != nil || s.Outcome != policy.Gone {
 		t.Errorf("%+v, %v", s, err)
 	}
 	if a, err := h.Account(t.Context(), bob); a != nil || err != nil {
@@ -501,10 +501,10 @@ func (p simulated) act() policy.Outcome {
 			break
 		}
 		c := a.Contacts[random.IntN(len(a.Contacts))]
-		_, err = h.Start(ctx, &h.rules, v, h.Handle(v, c.ID), c.Address.Whole(), "")
+		_, err = h.Start(ctx, &h.rules, v, h.Handle(v, c.ID), policy.ByEmail, c.Address.Whole(), "")
 		check(err)
 	case 3:
-		_, err := h.Add(ctx, &h.rules, v, policy.Address(fmt.Sprintf("more%d@%s.example", random.IntN(5), user)), "")
+		_, err := h.Add(ctx, &h.rules, v, policy.Address(fmt.Sprintf("more%d@%s.example", random.IntN(5), user)), policy.ByEmail, "")
 		check(err)
 	case 4:
 		_, err := h.Resend(ctx, &h.rules, v)
@@ -568,7 +568,7 @@ func TestHandlesMeanNothingElsewhere(t *testing.T) {
 	h.open(eve)
 	annsHandle := h.Handle(ann, h.contact(ann, ann.Email).ID)
 	for name, v := range map[string]Visitor{"eve": eve, "ann in another browser": h.person("ann", "other")} {
-		s, err := h.Start(t.Context(), &h.rules, v, annsHandle, ann.Email, "")
+		s, err := h.Start(t.Context(), &h.rules, v, annsHandle, policy.ByEmail, ann.Email, "")
 		if err != nil || s.Outcome != policy.Gone {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
@@ -725,10 +725,10 @@ func TestStoreInTroubleIsNeverAWrongCode(t *testing.T) {
 	if _, err := h.Decide(t.Context(), &h.rules, ann, opening(ann)); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("deciding: %v", err)
 	}
-	if _, err := h.Start(t.Context(), &h.rules, ann, "x", "x", ""); !errors.Is(err, ErrUnavailable) {
+	if _, err := h.Start(t.Context(), &h.rules, ann, "x", policy.ByEmail, "x", ""); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("asking: %v", err)
 	}
-	if _, err := h.Add(t.Context(), &h.rules, ann, "x@example.com", ""); !errors.Is(err, ErrUnavailable) {
+	if _, err := h.Add(t.Context(), &h.rules, ann, "x@example.com", policy.ByEmail, ""); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("adding: %v", err)
 	}
 	if _, err := h.Resend(t.Context(), &h.rules, ann); !errors.Is(err, ErrUnavailable) {
@@ -791,7 +791,7 @@ func TestASlowStoreIsWaitedForTwoSeconds(t *testing.T) {
 		}
 	}, nil)
 	began := time.Now()
-	_, err := h.Start(t.Context(), &h.rules, ann, handle, ann.Email, "")
+	_, err := h.Start(t.Context(), &h.rules, ann, handle, policy.ByEmail, ann.Email, "")
 	if took := time.Since(began); took > 3*time.Second || !errors.Is(err, ErrUnavailable) {
 		t.Errorf("%v after %s", err, took)
 	}

@@ -333,10 +333,31 @@ func (h *house) account(v Visitor) *policy.Account {
 
 func (h *house) contact(v Visitor, address string) policy.Contact {
 	h.Helper()
-	if c := h.account(v).Find(policy.Email, policy.Address(address)); c != nil {
+	if c := h.account(v).Find(kindOf(address), policy.Address(address)); c != nil {
 		return *c
 	}
 	return policy.Contact{}
+}
+
+func kindOf(address string) policy.Kind { return policy.Address(address).Kind() }
+
+// usual is the channel that is tried first for an address or a number.
+func (h *house) usual(address string) policy.Channel {
+	channels, _ := Channels(&h.rules, policy.Contact{Kind: kindOf(address), Address: policy.Address(address)})
+	if len(channels) == 0 {
+		return ""
+	}
+	return channels[0]
+}
+
+// offerPhones lets numbers of two countries be used, as an operator does with "channels".
+func (h *house) offerPhones() {
+	h.rules.Countries = []policy.Country{{Code: "JP", SMS: true, Voice: true}, {Code: "US", SMS: true, Voice: true}}
+}
+
+// phoneOnFile is a number that an import named.
+func phoneOnFile(number string) policy.Contact {
+	return policy.Contact{ID: "phone" + number, Kind: policy.Phone, Address: policy.Address(number), Added: noon, By: "import"}
 }
 
 // ask presses "send an e-mail" for a contact on file and shows that the whole of it is known.
@@ -347,7 +368,12 @@ func (h *house) ask(v Visitor, address string) Sent {
 
 func (h *house) prove(v Visitor, address, proof string) Sent {
 	h.Helper()
-	sent, err := h.Start(h.Context(), &h.rules, v, h.Handle(v, h.contact(v, address).ID), proof, "/app")
+	return h.proveBy(v, h.usual(address), address, proof)
+}
+
+func (h *house) proveBy(v Visitor, channel policy.Channel, address, proof string) Sent {
+	h.Helper()
+	sent, err := h.Start(h.Context(), &h.rules, v, h.Handle(v, h.contact(v, address).ID), channel, proof, "/app")
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -356,7 +382,12 @@ func (h *house) prove(v Visitor, address, proof string) Sent {
 
 func (h *house) add(v Visitor, address string) Sent {
 	h.Helper()
-	sent, err := h.Add(h.Context(), &h.rules, v, policy.Address(address), "/app")
+	return h.addBy(v, h.usual(address), address)
+}
+
+func (h *house) addBy(v Visitor, channel policy.Channel, address string) Sent {
+	h.Helper()
+	sent, err := h.Add(h.Context(), &h.rules, v, policy.Address(address), channel, "/app")
 	if err != nil {
 		h.Fatal(err)
 	}

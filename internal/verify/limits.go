@@ -11,84 +11,144 @@ import (
 	"github.com/contactgate/contactgate/policy"
 )
 
-// What is counted for something that is not an account: a client IP, a typed address, everybody together.
+// What is counted for something that is not an account: a client IP, a typed address, a country, everybody together.
 type spent struct {
 	All    policy.Tally  `cbor:"1,keyasint,omitzero"`
 	Typed  policy.Tally  `cbor:"2,keyasint,omitzero"`
 	Budget policy.Budget `cbor:"3,keyasint,omitzero"`
+	// Rate is for a country: which of its codes were entered.
+	Rate policy.Rate `cbor:"4,keyasint,omitzero"`
+}
+
+func (s *spent) empty() bool {
+	return len(s.All)+s.Budget.Spent+len(s.Rate.Slots) == 0 && s.Rate.Stopped.IsZero()
 }
 
 // outside is one thing, apart from the account, that a send counts with.
 type outside struct {
-	key  string
-	take func(s *spent, l policy.Limits, now time.Time) time.Duration
+	key string
+	// take counts one, or says why not and how long.
+	take func(s *spent, l policy.Limits, now time.Time) policy.Result
 	undo func(s *spent)
 }
 
-// countedOutside are all of them for one send: the client IP, the typed address if it is one, everybody together.
-func (f *Flow) countedOutside(v Visitor, typed policy.Address) []outside {
+// countedOutside are all of them for one send: the client IP, what was typed if it was, the country of a phone, everybody
+// together. newCode tells that it is no repetition of the code before.
+func (f *Flow) countedOutside(v Visitor, w wish, newCode bool) []outside {
 	ip := outside{f.limitKey("ip", client(v.IP)), takeForIP, func(s *spent) { s.All = s.All.Undo() }}
-	total := outside{f.limitKey("total", ""), takeInAll, func(s *spent) { s.Budget.Spent = max(0, s.Budget.Spent-1) }}
-	if typed == "" {
-		return []outside{ip, total}
+	all := []outside{ip}
+	if w.typed {
+		all[0].take, all[0].undo = takeTypedForIP, func(s *spent) { s.All, s.Typed = s.All.Undo(), s.Typed.Undo() }
+		all = append(all, outside{f.limitKey("to", w.contact.Address.Whole()), takeForAddress, func(s *spent) { s.All = s.All.Undo() }})
 	}
-	ip.take, ip.undo = takeTypedForIP, func(s *spent) { s.All, s.Typed = s.All.Undo(), s.Typed.Undo() }
-	to := outside{f.limitKey("to", typed.Whole()), takeForAddress, func(s *spent) { s.All = s.All.Undo() }}
-	return []outside{ip, to, total}
+	if w.contact.Kind == policy.Phone {
+		all = append(all, f.countedForCountry(v, w, newCode))
+	}
+	return append(all, outside{f.limitKey("total", ""), takeInAll, func(s *spent) { s.Budget.Spent = max(0, s.Budget.Spent-1) }})
 }
 
-func takeForIP(s *spent, l policy.Limits, now time.Time) time.Duration {
+func (f *Flow) countedForCountry(v Visitor, w wish, newCode bool) outside {
+	var counted time.Time
+	return outside{f.countryKey(w.contact.Address),
+		func(s *spent, l policy.Limits, now time.Time) policy.Result {
+			if w.typed {
+				rate, wait := s.Rate.Judge(now)
+				if s.Rate = rate; wait > 0 {
+					return policy.Result{Outcome: policy.Paused, Wait: wait}
+				}
+			}
+			budget, wait := s.Budget.Take(l.CountryBudget, now)
+			if s.Budget = budget; wait > 0 {
+				return policy.Result{Outcome: policy.TooMany, Wait: wait}
+			}
+			if counted = now; newCode {
+				s.Rate = s.Rate.Asked(f.accountKey(v.Realm, v.User), now)
+			}
+			return allowed
+		},
+		func(s *spent) {
+			if s.Budget.Spent = max(0, s.Budget.Spent-1); newCode {
+				s.Rate = s.Rate.Unasked(counted)
+			}
+		},
+	}
+}
+
+func (f *Flow) countryKey(number policy.Address) string {
+	return f.limitKey("country", LineOf(number).Country)
+}
+
+// entered and unasked tell the country of a phone what became of a code that was started at a moment. They are news about
+// the country, not about the person: nobody waits for them, and a failure is only logged.
+func (f *Flow) entered(ctx context.Context, number policy.Address, started time.Time) {
+	f.tellCountry(ctx, number, func(s *spent) { s.Rate = s.Rate.Entered(started) })
+}
+
+func (f *Flow) unasked(ctx context.Context, number policy.Address, started time.Time) {
+	f.tellCountry(ctx, number, func(s *spent) { s.Rate = s.Rate.Unasked(started) })
+}
+
+func (f *Flow) tellCountry(ctx context.Context, number policy.Address, tell func(s *spent)) {
+	_, _ = f.take(context.WithoutCancel(ctx), f.countryKey(number), f.now(), func(s *spent) policy.Result { tell(s); return allowed })
+}
+
+// allowed is what counting gives that refuses nothing.
+var allowed = policy.Result{Outcome: policy.Started}
+
+func tooMany(wait time.Duration) policy.Result {
+	if wait > 0 {
+		return policy.Result{Outcome: policy.TooMany, Wait: wait}
+	}
+	return allowed
+}
+
+func takeForIP(s *spent, l policy.Limits, now time.Time) policy.Result {
 	wait := s.All.Wait(l.SendsPerIP, time.Hour, now)
 	if wait == 0 {
 		s.All = s.All.Add(time.Hour, now)
 	}
-	return wait
+	return tooMany(wait)
 }
 
-func takeTypedForIP(s *spent, l policy.Limits, now time.Time) time.Duration {
-	if wait := max(s.All.Wait(l.SendsPerIP, time.Hour, now), s.Typed.Wait(l.TypedSendsPerIP, time.Hour, now)); wait > 0 {
-		return wait
+func takeTypedForIP(s *spent, l policy.Limits, now time.Time) policy.Result {
+	wait := max(s.All.Wait(l.SendsPerIP, time.Hour, now), s.Typed.Wait(l.TypedSendsPerIP, time.Hour, now))
+	if wait == 0 {
+		s.All, s.Typed = s.All.Add(time.Hour, now), s.Typed.Add(time.Hour, now)
 	}
-	s.All, s.Typed = s.All.Add(time.Hour, now), s.Typed.Add(time.Hour, now)
-	return 0
+	return tooMany(wait)
 }
 
-func takeForAddress(s *spent, l policy.Limits, now time.Time) time.Duration {
+func takeForAddress(s *spent, l policy.Limits, now time.Time) policy.Result {
 	wait := s.All.Wait(l.SendsPerAddress, time.Hour, now)
 	if wait == 0 {
 		s.All = s.All.Add(time.Hour, now)
 	}
-	return wait
+	return tooMany(wait)
 }
 
-func takeInAll(s *spent, l policy.Limits, now time.Time) (wait time.Duration) {
-	s.Budget, wait = s.Budget.Take(l.TotalBudget, now)
-	return wait
+func takeInAll(s *spent, l policy.Limits, now time.Time) policy.Result {
+	budget, wait := s.Budget.Take(l.TotalBudget, now)
+	s.Budget = budget
+	return tooMany(wait)
 }
 
-// takeOutside counts one send with everything that is limited apart from the account. It returns how long to wait; zero
-// means that it was counted. Whatever counted before another refused is given back: these limits are shared, and nobody
-// may spend them for others without a message.
-func (f *Flow) takeOutside(ctx context.Context, l policy.Limits, v Visitor, typed policy.Address, now time.Time) (time.Duration, error) {
-	all := f.countedOutside(v, typed)
+// takeOutside counts one send with everything that is limited apart from the account. Whatever counted before another
+// refused is given back: these limits are shared, and nobody may spend them for others without a message.
+func (f *Flow) takeOutside(ctx context.Context, l policy.Limits, all []outside, now time.Time) (policy.Result, error) {
 	for i, o := range all {
-		wait, err := f.take(ctx, o.key, now, func(s *spent) time.Duration { return o.take(s, l, now) })
-		if err != nil || wait > 0 {
+		r, err := f.take(ctx, o.key, now, func(s *spent) policy.Result { return o.take(s, l, now) })
+		if err != nil || r.Outcome != policy.Started {
 			f.undo(ctx, all[:i])
-			return wait, err
+			return r, err
 		}
 	}
-	return 0, nil
+	return allowed, nil
 }
 
-// giveBack undoes takeOutside.
-func (f *Flow) giveBack(ctx context.Context, v Visitor, typed policy.Address) {
-	f.undo(ctx, f.countedOutside(v, typed))
-}
-
+// undo gives back what takeOutside took.
 func (f *Flow) undo(ctx context.Context, counted []outside) {
 	for _, o := range counted {
-		_, err := f.take(context.WithoutCancel(ctx), o.key, f.now(), func(s *spent) time.Duration { o.undo(s); return 0 })
+		_, err := f.take(context.WithoutCancel(ctx), o.key, f.now(), func(s *spent) policy.Result { o.undo(s); return allowed })
 		if err != nil {
 			return // it is logged; the count runs out by itself
 		}
@@ -119,8 +179,9 @@ func (f *Flow) queueFor(ctx context.Context, key string) (place, error) {
 	}
 }
 
-// take counts in one atomic step; what is counted is forgotten a day after it was last touched.
-func (f *Flow) take(ctx context.Context, key string, now time.Time, count func(s *spent) time.Duration) (wait time.Duration, err error) {
+// take counts in one atomic step; what is counted is forgotten a day after it was last touched. A refusal is written down
+// only where it changes something: that a country is stopped.
+func (f *Flow) take(ctx context.Context, key string, now time.Time, count func(s *spent) policy.Result) (r policy.Result, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
 	err = f.Store.Update(ctx, key, func(old store.Record) (store.Record, error) {
@@ -130,16 +191,18 @@ func (f *Flow) take(ctx context.Context, key string, now time.Time, count func(s
 				return store.Record{}, err
 			}
 		}
-		if wait = count(s); wait > 0 || string(old.Value) == "" && len(s.All)+s.Budget.Spent == 0 {
+		stopped := s.Rate.Stopped
+		r = count(s)
+		if r.Outcome != policy.Started && s.Rate.Stopped.Equal(stopped) || old.Value == nil && s.empty() {
 			return store.Record{}, store.ErrKeep
 		}
 		sealed, err := f.sealRecord(key, s)
 		return store.Record{Value: sealed, Expires: now.Add(25 * time.Hour)}, err
 	})
 	if err != nil {
-		return 0, f.unavailable("update", "counting a send", err)
+		return policy.Result{}, f.unavailable("update", "counting a send", err)
 	}
-	return wait, nil
+	return r, nil
 }
 
 // client is whom an IP address stands for: IPv6 networks give a whole /64 to one household.

@@ -237,7 +237,7 @@ func (w *walker) confirmOne() {
 		return
 	}
 	c := a.Contacts[w.random.IntN(len(a.Contacts))]
-	s, err := w.Start(w.Context(), &w.rules, v, w.Handle(v, c.ID), c.Address.Whole(), "")
+	s, err := w.Start(w.Context(), &w.rules, v, w.Handle(v, c.ID), policy.ByEmail, c.Address.Whole(), "")
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func (w *walker) addOne() {
 	v := w.ann()
 	w.contactNumber++
 	to := fmt.Sprintf("more%d@example.org", w.contactNumber)
-	s, err := w.Add(w.Context(), &w.rules, v, policy.Address(to), "")
+	s, err := w.Add(w.Context(), &w.rules, v, policy.Address(to), policy.ByEmail, "")
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"fmt"
@@ -48,9 +49,9 @@ func (f *Flow) Account(ctx context.Context, v Visitor) (*policy.Account, error) 
 	return f.load(ctx, f.accountKey(v.Realm, v.User))
 }
 
-// Start sends a code to a contact on file, once the person has shown that they know it. The code goes to the address
-// on file, never to what was typed.
-func (f *Flow) Start(ctx context.Context, r *policy.Rules, v Visitor, handle, proof, back string) (Sent, error) {
+// Start sends a code to a contact on file over a channel, once the person has shown that they know it. The code goes to
+// the address on file, never to what was typed.
+func (f *Flow) Start(ctx context.Context, r *policy.Rules, v Visitor, handle string, channel policy.Channel, proof, back string) (Sent, error) {
 	now := f.now()
 	storing, cancel := patient(ctx)
 	defer cancel()
@@ -58,49 +59,68 @@ func (f *Flow) Start(ctx context.Context, r *policy.Rules, v Visitor, handle, pr
 		return Sent{}, err
 	}
 	var sent Sent
-	typed := asTyped(proof)
 	_, err := f.update(storing, v, now, func(a *policy.Account) bool {
 		sent = Sent{}
 		c := f.byHandle(v, a, handle)
-		if c == nil || !c.Usable(now) {
+		switch {
+		case c == nil || !c.Usable(now):
 			sent.Outcome = policy.Gone
 			return false
+		case !reaches(r, channel, *c):
+			sent.Outcome = policy.NoChannel
+			return false
 		}
-		sent.Result = a.Prove(c, func() bool { return c.Address.Knows(typed) }, r.Limits, now)
+		sent.Result = a.Answer(c, answerTo(c, proof), r, now)
 		sent.Contact = *c
 		return sent.Outcome == policy.Matched || sent.Outcome == policy.Mismatch
 	})
 	if err != nil {
 		return Sent{}, err
 	}
-	if sent.Outcome != policy.Gone {
-		f.audit("proof", v, "contact", sent.Contact.Address, "result", proofResults[sent.Outcome])
+	if result, evaluated := proofResults[sent.Outcome]; evaluated {
+		f.audit("proof", v, "contact", sent.Contact.Address, "result", result)
 	}
 	if sent.Outcome != policy.Matched {
 		sent.Unproved = true
-		f.auditLimit(v, "proof", sent.Result)
+		if sent.Outcome != policy.WholeAsked || !r.ProofWhole { // what the operator asks of everybody is no limit
+			f.auditLimit(v, "proof", sent.Result)
+		}
 		return sent, nil
 	}
-	return f.send(ctx, storing, r, v, wish{contact: sent.Contact, back: back})
+	return f.send(ctx, storing, r, v, wish{contact: sent.Contact, channel: channel, back: back})
 }
 
 var proofResults = map[policy.Outcome]string{
-	policy.Matched: "right", policy.Mismatch: "wrong", policy.TooMany: "limited", policy.Closed: "closed",
+	policy.Matched: "right", policy.Mismatch: "wrong", policy.TooMany: "limited", policy.Closed: "closed", policy.WholeAsked: "limited",
 }
 
-// Add sends a code to a contact that the person typed. One that is on file already is simply confirmed: typing the
-// whole of it is a proof, and what happens looks the same.
-func (f *Flow) Add(ctx context.Context, r *policy.Rules, v Visitor, address policy.Address, back string) (Sent, error) {
+// answerTo brings what was typed as a proof into the form that policy compares.
+func answerTo(c *policy.Contact, typed string) string {
+	if c.Kind == policy.Phone {
+		return phoneAnswer(c.Address, typed)
+	}
+	return asTyped(typed)
+}
+
+// reaches tells whether a channel may be used for a contact.
+func reaches(r *policy.Rules, channel policy.Channel, c policy.Contact) bool {
+	channels, _ := Channels(r, c)
+	return slices.Contains(channels, channel)
+}
+
+// Add sends a code over a channel to a contact that the person typed. One that is on file already is simply confirmed:
+// typing the whole of it is a proof, and what happens looks the same.
+func (f *Flow) Add(ctx context.Context, r *policy.Rules, v Visitor, address policy.Address, channel policy.Channel, back string) (Sent, error) {
 	storing, cancel := patient(ctx)
 	defer cancel()
 	if err := f.Admit(storing); err != nil {
 		return Sent{}, err
 	}
-	contact := policy.Contact{ID: f.newID(), Kind: policy.Email, Address: address, Added: f.now(), By: "person"}
-	return f.send(ctx, storing, r, v, wish{contact: contact, adding: true, typed: true, back: back})
+	contact := policy.Contact{ID: f.newID(), Kind: address.Kind(), Address: address, Added: f.now(), By: "person"}
+	return f.send(ctx, storing, r, v, wish{contact: contact, channel: channel, adding: true, typed: true, back: back})
 }
 
-// Resend sends the live code of this browser session again.
+// Resend sends the live code of this browser session again, over the same channel.
 func (f *Flow) Resend(ctx context.Context, r *policy.Rules, v Visitor) (Sent, error) {
 	storing, cancel := patient(ctx)
 	defer cancel()
@@ -119,7 +139,8 @@ func (f *Flow) Resend(ctx context.Context, r *policy.Rules, v Visitor) (Sent, er
 	if wait := a.Challenge.ResendWait(r.Limits, now); wait > 0 {
 		return Sent{Result: policy.Result{Outcome: policy.TooEarly, Wait: wait}}, nil
 	}
-	w := wish{contact: *target, adding: a.Challenge.Adding != nil, typed: a.Challenge.Typed, back: a.Challenge.Return, again: true}
+	w := wish{contact: *target, channel: a.Challenge.Channel, adding: a.Challenge.Adding != nil, typed: a.Challenge.Typed,
+		back: a.Challenge.Return, again: true}
 	return f.send(ctx, storing, r, v, w)
 }
 
@@ -133,6 +154,7 @@ func (f *Flow) asking(a *policy.Account, v Visitor) bool {
 // wish is a code that somebody may have, as far as the account's own limits and those of others allow.
 type wish struct {
 	contact policy.Contact
+	channel policy.Channel
 	// typed: the person typed it to add it; adding: it is not on file, as far as is known.
 	typed, adding bool
 	back          string
@@ -168,17 +190,13 @@ func (f *Flow) send(ctx, storing context.Context, r *policy.Rules, v Visitor, w 
 		sent.describe(a)
 		return sent, nil
 	}
-	var typed policy.Address
-	if w.typed {
-		typed = w.contact.Address
-	}
-	wait, err := f.takeOutside(storing, r.Limits, v, typed, now)
-	if err != nil {
+	counted := f.countedOutside(v, w, bytes.Equal(a.Challenge.Nonce, nonce))
+	if sent.Result, err = f.takeOutside(storing, r.Limits, counted, now); err != nil {
 		return Sent{}, err
 	}
-	if wait > 0 {
-		sent.Result = policy.Result{Outcome: policy.TooMany, Wait: wait}
+	if sent.Outcome != policy.Started {
 		f.auditLimit(v, "sends_outside", sent.Result)
+		sent.Contact = w.contact
 		return sent, nil
 	}
 	settled, forget := f.work.expect(id)
@@ -188,7 +206,7 @@ func (f *Flow) send(ctx, storing context.Context, r *policy.Rules, v Visitor, w 
 		return sent.Outcome == policy.Started
 	})
 	if err != nil || sent.Outcome != policy.Started {
-		f.giveBack(storing, v, typed) // another node's wish was first, or nothing was written
+		f.undo(storing, counted) // another node's wish was first, or nothing was written
 	}
 	if err != nil {
 		return Sent{}, err
@@ -249,13 +267,16 @@ func (f *Flow) begin(a *policy.Account, r *policy.Rules, v Visitor, w wish, nonc
 	if known != nil && !known.Usable(now) {
 		return policy.Result{Outcome: policy.Gone} // on hold: it was added and confirmed already
 	}
+	if !reaches(r, w.channel, w.contact) {
+		return policy.Result{Outcome: policy.NoChannel} // the operator has closed it meanwhile
+	}
 	if a.Stopped(w.contact, w.adding, l) {
 		return policy.Result{Outcome: policy.Stopped}
 	}
-	if wait := a.SendWait(l, now); wait > 0 {
+	if wait := a.SendWait(w.channel, l, now); wait > 0 {
 		return policy.Result{Outcome: policy.TooMany, Wait: wait}
 	}
-	a.Sends = a.Sends.Add(24*time.Hour, now)
+	a.CountSend(w.channel, now)
 	if w.typed && !same {
 		a.Adds = a.Adds.Add(24*time.Hour, now)
 	}
@@ -267,7 +288,7 @@ func (f *Flow) begin(a *policy.Account, r *policy.Rules, v Visitor, w wish, nonc
 // sameChallenge tells whether the live challenge already is what is wished for.
 func (f *Flow) sameChallenge(a *policy.Account, v Visitor, w wish, now time.Time) bool {
 	c := a.Challenge
-	if !c.Live(now) || !f.asking(a, v) || c.Channel != policy.ByEmail {
+	if !c.Live(now) || !f.asking(a, v) || c.Channel != w.channel {
 		return false
 	}
 	target := c.Target(a)
@@ -284,8 +305,8 @@ func (f *Flow) issue(a *policy.Account, r *policy.Rules, v Visitor, w wish, same
 	if !same || !a.Challenge.Repeats(now) || a.Challenge.Wrong >= r.Limits.CodeTries ||
 		!slices.Contains(f.Keys.IDs(), a.Challenge.KeyID) {
 		next := &policy.Challenge{
-			Nonce: nonce, KeyID: f.Keys.IDs()[0], Channel: policy.ByEmail, Session: v.Session,
-			Started: now, Ends: now.Add(r.Limits.CodeLifetime), Return: w.back,
+			Nonce: nonce, KeyID: f.Keys.IDs()[0], Channel: w.channel, Session: v.Session,
+			Started: now, Ends: now.Add(r.Limits.Lifetime(w.channel)), Return: w.back,
 			Reissued: a.Challenge.Live(now) && a.Challenge.Channel != policy.ByAuthenticator, Typed: w.typed, AddedFresh: a.IsFresh(v.Session, now),
 			Ticked: a.Challenge.TickedBy(v.Session),
 		}
@@ -341,8 +362,11 @@ func (f *Flow) await(ctx context.Context, v Visitor, sent Sent, id string, settl
 }
 
 func (f *Flow) auditLimit(v Visitor, what string, r policy.Result) {
+	if r.Outcome == policy.Paused {
+		what = "delivery_rate"
+	}
 	switch r.Outcome {
-	case policy.TooMany, policy.Closed, policy.Stopped, policy.TriesUsed, policy.Full:
+	case policy.TooMany, policy.Closed, policy.Stopped, policy.TriesUsed, policy.Full, policy.WholeAsked, policy.Paused:
 		f.audit("limit_reached", v, "limit", what, "wait", r.Wait.Round(time.Second).String())
 	}
 }

@@ -16,7 +16,7 @@ func TestBurstOfOneAccountSpendsNoSharedLimit(t *testing.T) {
 	var burst sync.WaitGroup
 	for range 40 {
 		burst.Go(func() {
-			if _, err := h.Add(t.Context(), &h.rules, ann, "new@example.com", "/"); err != nil {
+			if _, err := h.Add(t.Context(), &h.rules, ann, "new@example.com", policy.ByEmail, "/"); err != nil {
 				t.Error(err)
 			}
 		})

@@ -79,7 +79,7 @@ func TestAnEmptiedStoreIsNotReady(t *testing.T) {
 	if !strings.Contains(no.Remedy, "--accept-empty-store") {
 		t.Errorf("remedy: %s", no.Remedy)
 	}
-	if s, err := h.Add(t.Context(), &h.rules, ann, "x@example.com", ""); !errors.Is(err, ErrUnavailable) {
+	if s, err := h.Add(t.Context(), &h.rules, ann, "x@example.com", policy.ByEmail, ""); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("adding: %+v, %v", s, err)
 	}
 	if _, err := h.Enter(t.Context(), &h.rules, ann, "123456"); !errors.Is(err, ErrUnavailable) {

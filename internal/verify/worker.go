@@ -169,8 +169,17 @@ func (w *workers) deliver(ctx context.Context, key string, a *policy.Account, s 
 	}
 	if err == nil {
 		f.learnFrom(ctx, s, result)
+		f.uncount(ctx, a, s, letter, result)
 	}
 	w.settle(ctx, key, a, s, result)
+}
+
+// uncount keeps a code that never went out from being held against the country of its number: nobody could enter it.
+func (f *Flow) uncount(ctx context.Context, a *policy.Account, s policy.Send, l Letter, result policy.Delivery) {
+	notSent := result == policy.NotReached || result == policy.BrokenOff
+	if c := a.Challenge; notSent && s.Kind == policy.SendCode && s.Channel.Kind() == policy.Phone && c.Sent == 1 {
+		f.unasked(ctx, policy.Address(l.To), c.Started)
+	}
 }
 
 // settle writes down how it went, and tries for a while: unwritten, the message would go out again.

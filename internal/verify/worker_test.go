@@ -18,7 +18,7 @@ func (h *house) waiting(v Visitor, rows int) {
 	h.Helper()
 	h.change(v, func(a *policy.Account) {
 		a.Name(policy.Email, policy.Address(v.Email), h.newID, h.rules.Limits, h.Now())
-		w := wish{contact: a.Contacts[0]}
+		w := wish{contact: a.Contacts[0], channel: policy.ByEmail}
 		if got := h.begin(a, &h.rules, v, w, []byte("0123456789abcdef"), h.newID(), h.Now()); got.Outcome != policy.Started {
 			h.Fatalf("%+v", got)
 		}

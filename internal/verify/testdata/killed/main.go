@@ -95,7 +95,7 @@ func act(ctx context.Context, flow *verify.Flow, rules *policy.Rules, args []str
 		if err != nil {
 			return err
 		}
-		sent, err := flow.Start(ctx, rules, v, flow.Handle(v, verdict.Account.Contacts[0].ID), address, "/app")
+		sent, err := flow.Start(ctx, rules, v, flow.Handle(v, verdict.Account.Contacts[0].ID), policy.ByEmail, address, "/app")
 		fmt.Println("sent", sent.Outcome, sent.State)
 		return err
 	case "work":
