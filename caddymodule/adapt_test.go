@@ -87,6 +87,12 @@ func TestCaddyfileRefuses(t *testing.T) {
 		{site, "voice outbox", "Caddyfile:3: voice is shared by all sites"},
 		{global, "sms", "Caddyfile:3"},
 		{global, "sms outbox\nsms outbox", "Caddyfile:4: contactgate: sms is given twice"},
+		{global, "sms http", "Caddyfile:3: http: write the address of the provider's API"},
+		{global, "sms http https://a.example b", "Caddyfile:3: http: write the address"},
+		{global, "sms http https://a.example {\n\ttoken x\n}", `Caddyfile:4: http: unknown word "token"`},
+		{global, "sms http https://a.example {\n\tsecret a\n\tsecret b\n}", "Caddyfile:5: http: secret is given twice"},
+		{global, "sms http https://a.example {\n\theader X-A\n}", "Caddyfile:4: http header: write the name and the value"},
+		{global, "sms http https://a.example {\n\theader x-a 1\n\theader X-A 2\n}", "Caddyfile:5: http: header X-A is given twice"},
 		{site, "keys abc", "Caddyfile:3: keys is shared by all sites"},
 		{global, "store bolt\nstore bolt", "Caddyfile:4: contactgate: store is given twice"},
 

@@ -229,12 +229,12 @@ func (a *App) examineSenders(ctx context.Context) []finding {
 
 func (a *App) examineSender(ctx context.Context, channel policy.Channel) finding {
 	f := finding{Check: string(channel)}
-	checker, ok := a.sender(channel).(interface{ Check(context.Context) error })
-	if !ok {
+	err := a.sender(channel).Check(ctx)
+	if errors.Is(err, errors.ErrUnsupported) {
 		f.OK, f.Detail = true, "the sender cannot be checked without sending"
 		return f
 	}
-	if err := checker.Check(ctx); err != nil {
+	if err != nil {
 		f.Detail, f.Remedy = err.Error(), "look at the address and the login of the sender, and at what is between here and there"
 		return f
 	}

@@ -58,7 +58,7 @@ type App struct {
 	store     store.Store
 	storeName string // of its module, for metrics
 	keysText  string // expanded; empty: the ring is kept in Caddy's storage
-	senders   map[policy.Channel]delivery.Sender
+	senders   map[policy.Channel]*delivery.Guard
 	mailFrom  string // as people see it
 	callerID  string // the number that a call shows; empty: it is not known
 	subjects  map[string]string
@@ -128,7 +128,7 @@ var channels = [...]policy.Channel{policy.ByEmail, policy.BySMS, policy.ByVoice}
 
 // loadSenders loads what carries each channel. Texts come before calls, which may go through the same account.
 func (a *App) loadSenders(ctx caddy.Context) error {
-	a.senders = map[policy.Channel]delivery.Sender{}
+	a.senders = map[policy.Channel]*delivery.Guard{}
 	var errs []error
 	for _, way := range []struct {
 		channel policy.Channel
@@ -158,7 +158,13 @@ func (a *App) loadSender(ctx caddy.Context, channel policy.Channel, field string
 			return err
 		}
 	}
-	a.senders[channel] = sender
+	a.senders[channel] = delivery.NewGuard(sender, func(down bool) {
+		if down {
+			a.log.Error("messages cannot be handed over, and people are told so at once until the carrier is back", "channel", string(channel))
+		} else {
+			a.log.Info("messages are handed over again", "channel", string(channel))
+		}
+	})
 	a.readNames(channel, module)
 	return nil
 }
@@ -177,7 +183,7 @@ func (a *App) readNames(channel policy.Channel, module any) {
 }
 
 // sender is what carries messages of a channel; nil when nothing does.
-func (a *App) sender(channel policy.Channel) delivery.Sender { return a.senders[channel] }
+func (a *App) sender(channel policy.Channel) *delivery.Guard { return a.senders[channel] }
 
 // carries tells whether messages of a channel can be sent at all.
 func (a *App) carries(channel policy.Channel) bool { return a.senders[channel] != nil }

@@ -237,7 +237,7 @@ var later = []string{
 
 // laterGuests are such modules.
 var laterGuests = []string{
-	"contactgate.stores.redis", "contactgate.senders.twilio", "contactgate.senders.http",
+	"contactgate.stores.redis", "contactgate.senders.twilio",
 	"contactgate.identities.jwt", "contactgate.identities.whoami",
 }
 

@@ -264,8 +264,8 @@ func (g *Gate) letter(l verify.Letter) delivery.Letter {
 
 // Reachable tells whether the mail server can be used, so that an outage is known to be over.
 func (c *courier) Reachable(ctx context.Context) error {
-	if checker, ok := c.app.sender(policy.ByEmail).(interface{ Check(context.Context) error }); ok {
-		return checker.Check(ctx)
+	if sender := c.app.sender(policy.ByEmail); sender != nil {
+		return sender.Check(ctx)
 	}
 	return errors.ErrUnsupported // only the next message can tell
 }

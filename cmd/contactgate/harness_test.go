@@ -92,6 +92,8 @@ type rig struct {
 	App  *echoApp
 	Auth *authStub
 	Mail *smtptest.Server
+	// Phone takes texts and calls, if the configuration sends any: see phoneSink.Words.
+	Phone *phoneSink
 
 	config   string
 	port     string // TLS, every https site
@@ -118,7 +120,7 @@ func newRig() (*rig, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rig{dir: dir, App: newEchoApp(), Auth: newAuthStub(), Mail: mail}
+	r := &rig{dir: dir, App: newEchoApp(), Auth: newAuthStub(), Mail: mail, Phone: newPhoneSink()}
 	for _, port := range []*string{&r.port, &r.proxied, &r.exposed, &r.loopback} {
 		if *port, err = freePort(); err != nil {
 			return nil, err
@@ -295,10 +297,11 @@ func (r *rig) caddyfile(settings string, sites ...site) string {
 		brand "Example"
 		languages en ja
 		time_zone Asia/Tokyo
+		%[6]s
 		%[5]s
 	}
 }
-`, r.dir, r.proxied, r.exposed, r.Mail.Address(), settings)
+`, r.dir, r.proxied, r.exposed, r.Mail.Address(), settings, r.Phone.Words())
 	for _, s := range sites {
 		text += r.text(s)
 	}
@@ -536,6 +539,7 @@ func (r *rig) close() []string {
 	r.Mail.Close()
 	r.App.Close()
 	r.Auth.Close()
+	r.Phone.Close()
 	return faults
 }
 

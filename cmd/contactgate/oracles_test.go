@@ -60,6 +60,13 @@ func (o *oracle) check(r *rig) []string {
 	for _, m := range r.Mail.Messages() {
 		o.secret("code", m.Code())
 	}
+	r.Phone.mu.Lock()
+	for _, m := range r.Phone.taken {
+		o.secret("code", m.Sent)
+	}
+	refused := r.Phone.faults
+	r.Phone.faults = nil
+	r.Phone.mu.Unlock()
 	r.mu.Lock()
 	stderr := r.stderr.String()
 	r.mu.Unlock()
@@ -75,7 +82,7 @@ func (o *oracle) check(r *rig) []string {
 	}
 	fresh := text[o.read:end]
 	o.read = end
-	var faults []string
+	faults := refused
 	races, rest := takeRaces(stderr)
 	if strings.Contains(rest, "panic") {
 		faults = append(faults, "panic: "+rest)

@@ -50,6 +50,9 @@ var (
 	// ErrBrokenOff is an ErrUnreachable: the carrier was there, and fell silent over this recipient or message before it
 	// took it. It is no outage: a recipient's own mail server can bring a relay to that.
 	ErrBrokenOff = fmt.Errorf("%w: broken off over this message", ErrUnreachable)
+	// ErrOutOfOrder is an ErrUnreachable: the carrier is there, and answered that it cannot serve us now: a provider's 5xx, a
+	// login that it does not take. That it takes connections does not tell when this is over.
+	ErrOutOfOrder = fmt.Errorf("%w: out of order", ErrUnreachable)
 	// ErrUnknown: the answer was lost after the message was handed over; it may have been accepted.
 	ErrUnknown = errors.New("no answer after handing over")
 )

@@ -28,7 +28,9 @@ type Letter struct {
 }
 
 const (
-	workerCount = 8
+	// workerCount is beyond what one sender takes at once (delivery.NewGuard): a carrier that hangs must leave some to those
+	// that do not.
+	workerCount = 16
 	// carrying is how long one attempt may take.
 	carrying = 12 * time.Second
 	// defaultLease is how long a worker may have a row in hand before it is believed dead: well beyond carrying.
