@@ -34,6 +34,10 @@ type Account struct {
 	// Outbox are the messages that no carrier has taken yet.
 	Outbox []Send `cbor:"16,keyasint,omitzero"`
 
+	// Frozen stops the account until an operator lifts it. Nil: it is not.
+	Frozen *Freeze `cbor:"17,keyasint,omitzero"`
+	// SessionsSince: browser sessions of the gate that began before are over.
+	SessionsSince time.Time `cbor:"26,keyasint,omitzero"`
 	// Devices are the browsers that the person ticked as their own, the oldest first: device.go.
 	Devices []Device `cbor:"18,keyasint,omitzero"`
 	// Entered are the browser sessions in which a code was entered lately, the oldest first.
@@ -48,7 +52,7 @@ type Account struct {
 
 // Facts are the account as a decision needs it.
 func (a *Account) Facts(now time.Time) Facts {
-	f := Facts{Grace: a.Grace, Asked: a.Asked, ExemptUntil: a.ExemptUntil, Authenticator: a.HasAuthenticator(),
+	f := Facts{Frozen: a.Frozen != nil, Grace: a.Grace, Asked: a.Asked, ExemptUntil: a.ExemptUntil, Authenticator: a.HasAuthenticator(),
 		Devices: slices.DeleteFunc(slices.Clone(a.Devices), func(d Device) bool { return !a.proves(d.By) }),
 		Entered: slices.DeleteFunc(slices.Clone(a.Entered), func(e Entry) bool { return !a.proves(e.By) }),
 	}

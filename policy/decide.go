@@ -36,6 +36,8 @@ type Request struct {
 	Evidence Evidence
 }
 
+func (q Request) opens() bool { return q.Kind == Opening || q.Kind == OpeningHead }
+
 // Action is what one request gets.
 type Action uint8
 
@@ -61,9 +63,11 @@ const (
 	Due
 	Overdue
 	Exempt
+	// Frozen: stopped until an operator lifts it, whatever is confirmed.
+	Frozen
 )
 
-var standings = [...]string{"unknown", "verified", "due", "overdue", "exempt"}
+var standings = [...]string{"unknown", "verified", "due", "overdue", "exempt", "frozen"}
 
 func (s Standing) String() string { return standings[s] }
 
@@ -88,11 +92,12 @@ const (
 	DeviceCode      // a code has to be entered on this browser first
 	TrustedBrowser  // no contact is confirmed within reconfirm, and a trusted browser is not asked for that
 	ObservedDevice  // would have been blocked by device_code; mode observe passes
+	IsFrozen        // in every mode
 )
 
 var reasons = [...]string{"none", "exempt_request", "exempt_user", "exempt_group", "exempt_domain", "exempt_operator",
 	"rollout", "verified", "hold", "grace", "overdue", "reminded", "observed_grace", "observed_overdue",
-	"device_code", "trusted_browser", "observed_device_code"}
+	"device_code", "trusted_browser", "observed_device_code", "frozen"}
 
 func (r Reason) String() string { return reasons[r] }
 
@@ -129,6 +134,8 @@ func (d Decision) Records() bool {
 
 // Facts are what a decision needs of an account, flat, so that they can be kept in a cache.
 type Facts struct {
+	// Frozen stops everything but exempt requests.
+	Frozen bool
 	// Confirmed is the latest confirmation of a contact that is neither on hold nor retired.
 	Confirmed time.Time
 	// Held is a confirmation that is on hold until HoldUntil.
@@ -170,6 +177,10 @@ func (r *Rules) decide(q Request, f Facts, now time.Time, trace *[]Step) Decisio
 	}
 	if rule("2 the request is exempt", q.Exempt) {
 		return Decision{Action: Pass, Reason: ExemptRequest, Standing: Exempt}
+	}
+	if rule("3 the account is frozen", f.Frozen) {
+		// No mode softens it, and it starts nothing.
+		return Decision{Action: Block, Reason: IsFrozen, Standing: Frozen, Interrupt: q.opens()}
 	}
 	if rule("4 the account is exempt", r.exemption(q, f, now) != NoReason) {
 		return Decision{Action: Pass, Reason: r.exemption(q, f, now), Standing: Exempt}
@@ -228,8 +239,7 @@ func (r *Rules) soften(q Request, f Facts, now time.Time, d Decision) Decision {
 		}
 		d.Action = Ask
 	}
-	opening := q.Kind == Opening || q.Kind == OpeningHead
-	d.Interrupt = opening && (d.Action == Block || q.OwnPage || r.asksAgain(f, now))
+	d.Interrupt = q.opens() && (d.Action == Block || q.OwnPage || r.asksAgain(f, now))
 	d.RecordAsk = d.Interrupt && d.Action == Ask && q.Kind == Opening && r.Dated(f, now)
 	// "Confirm it is you on this browser" is about this browser, and no page with a deadline: it starts no grace.
 	if r.Mode == Enforce && d.Reason != DeviceCode {
@@ -259,6 +269,8 @@ func (r *Rules) Standing(f Facts, now time.Time) (Standing, time.Time) {
 // standing also tells whether the deadline was moved by an outage and should be written down.
 func (r *Rules) standing(f Facts, now time.Time) (s Standing, deadline time.Time, excused bool) {
 	switch {
+	case f.Frozen:
+		return Frozen, time.Time{}, false
 	case now.Before(f.ExemptUntil):
 		return Exempt, time.Time{}, false
 	case r.verified(f, now):

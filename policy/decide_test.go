@@ -43,6 +43,29 @@ func TestRulesAnswerInTheirOrder(t *testing.T) {
 			action: Pass, reason: ExemptRequest, st: Exempt},
 		{name: "2 before 4: an exempt request of an exempt user", rules: func(r *Rules) { r.ExemptUsers = []string{"ann"} },
 			q: Request{Exempt: true, User: "ann"}, action: Pass, reason: ExemptRequest, st: Exempt},
+		{name: "2 before 3: an exempt request of somebody frozen", q: Request{Kind: Opening, Exempt: true}, f: Facts{Frozen: true},
+			action: Pass, reason: ExemptRequest, st: Exempt},
+		{name: "3 frozen", q: opening, f: Facts{Frozen: true}, action: Block, reason: IsFrozen, st: Frozen},
+		{name: "3 frozen, in grace: no deadline helps", q: opening, f: with(shown(day), func(f *Facts) { f.Frozen = true }),
+			action: Block, reason: IsFrozen, st: Frozen},
+		{name: "3 before 4: frozen, an exempt user", rules: func(r *Rules) { r.ExemptUsers = []string{"ann"} }, q: opening, f: Facts{Frozen: true},
+			action: Block, reason: IsFrozen, st: Frozen},
+		{name: "3 before 4: frozen, an exempt group", rules: func(r *Rules) { r.ExemptGroups = []string{"svc"} }, q: opening, f: Facts{Frozen: true},
+			action: Block, reason: IsFrozen, st: Frozen},
+		{name: "3 before 4: frozen, an exempt mail domain", rules: func(r *Rules) { r.ExemptDomains = []string{"*.edu.example"} }, q: opening, f: Facts{Frozen: true},
+			action: Block, reason: IsFrozen, st: Frozen},
+		{name: "3 before 4: frozen, exempt by an operator", q: opening, f: Facts{Frozen: true, ExemptUntil: ahead(day)},
+			action: Block, reason: IsFrozen, st: Frozen},
+		{name: "3 before 5: frozen outside the rollout", rules: func(r *Rules) { r.LeftOut = 10000 }, q: opening, f: Facts{Frozen: true},
+			action: Block, reason: IsFrozen, st: Frozen},
+		{name: "3 before 7: frozen, verified", q: opening, f: Facts{Frozen: true, Confirmed: ago(day)},
+			action: Block, reason: IsFrozen, st: Frozen},
+		{name: "3 before 8: frozen, on hold", q: opening, f: Facts{Frozen: true, Held: ago(day), HoldUntil: ahead(day)},
+			action: Block, reason: IsFrozen, st: Frozen},
+		{name: "3 frozen in mode remind", rules: func(r *Rules) { r.Mode = Remind }, q: opening, f: Facts{Frozen: true},
+			action: Block, reason: IsFrozen, st: Frozen},
+		{name: "3 frozen in mode observe", rules: func(r *Rules) { r.Mode = Observe }, q: opening, f: Facts{Frozen: true},
+			action: Block, reason: IsFrozen, st: Frozen},
 		{name: "4 an exempt user", rules: func(r *Rules) { r.ExemptUsers = []string{"bob", "ann"} }, q: opening, f: shown(over),
 			action: Pass, reason: ExemptUser, st: Exempt},
 		{name: "4 user IDs keep their case", rules: func(r *Rules) { r.ExemptUsers = []string{"ANN"} }, q: opening, f: shown(over),
@@ -162,7 +185,7 @@ func TestRulesAnswerInTheirOrder(t *testing.T) {
 // checkTrace: the rules were asked in their order, and the last one asked, no other, answered.
 func checkTrace(t *testing.T, trace []Step) {
 	t.Helper()
-	order := []string{"2 the request is exempt", "4 the account is exempt", "5 outside rollout", "6 a code on this browser", "7 verified",
+	order := []string{"2 the request is exempt", "3 the account is frozen", "4 the account is exempt", "5 outside rollout", "6 a code on this browser", "7 verified",
 		"7 a trusted browser is not asked to reconfirm", "8 a confirmed contact on hold", "8 in grace", "8 grace is over"}
 	for i, s := range trace {
 		if s.Rule != order[i] || s.Answered != (i == len(trace)-1) {
@@ -209,6 +232,9 @@ func TestWhatARequestGetsAndStarts(t *testing.T) {
 		{"remind: a fetch", Remind, Other, false, fresh, got{}},
 		{"observe: a page, never seen", Observe, Opening, false, fresh, got{}},
 		{"observe: our own page", Observe, Opening, true, over, got{}},
+		{"a page, frozen: nothing starts", Enforce, Opening, false, Facts{Frozen: true}, got{interrupt: true}},
+		{"observe: a page, frozen", Observe, Opening, false, Facts{Frozen: true}, got{interrupt: true}},
+		{"a fetch, frozen", Enforce, Other, false, Facts{Frozen: true}, got{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := Defaults()
@@ -255,7 +281,7 @@ func TestTheZeroDecisionRefuses(t *testing.T) {
 }
 
 func TestNamesAreThoseOfTheContract(t *testing.T) {
-	if got := fmt.Sprint(Unknown, Verified, Due, Overdue, Exempt); got != "unknown verified due overdue exempt" {
+	if got := fmt.Sprint(Unknown, Verified, Due, Overdue, Exempt, Frozen); got != "unknown verified due overdue exempt frozen" {
 		t.Error(got)
 	}
 	if got := fmt.Sprint(Refuse, Pass, Ask, Block); got != "refuse pass ask block" {
@@ -268,7 +294,7 @@ func TestNamesAreThoseOfTheContract(t *testing.T) {
 		}
 		seen[r.String()] = true
 	}
-	if len(seen) != int(ObservedDevice)+1 {
+	if len(seen) != int(IsFrozen)+1 {
 		t.Errorf("%d reasons have a name", len(seen))
 	}
 }

@@ -48,9 +48,21 @@ func TestNoStoreForSomebodyKnownToBeVerified(t *testing.T) {
 	}
 }
 
-func TestOnlyTheVerifiedAreRemembered(t *testing.T) {
+func TestOnlyTheVerifiedAndExemptAreRemembered(t *testing.T) {
 	h := newHouse(t)
 	ann := h.person("ann", "browser")
+	bot := h.person("bot", "none")
+	h.rules.ExemptUsers = []string{"bot"}
+	h.open(bot)
+	asked := h.probe.asked()
+	if v := h.open(bot); v.Reason != policy.ExemptUser || h.probe.asked() != asked {
+		t.Errorf("%+v, after %d more calls of the store", v.Decision, h.probe.asked()-asked)
+	}
+	strict := h.rules
+	strict.ExemptUsers = nil
+	if v, err := h.Decide(t.Context(), &strict, bot, opening(bot)); err != nil || v.Standing != policy.Due {
+		t.Errorf("at a site that does not exempt: %+v, %v", v.Decision, err)
+	}
 	h.open(ann)
 	for _, what := range []string{"in grace", "overdue"} {
 		before := h.probe.asked()

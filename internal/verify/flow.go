@@ -4,6 +4,7 @@ package verify
 
 import (
 	"context"
+	"encoding/base32"
 	"errors"
 	"fmt"
 	"io"
@@ -105,6 +106,9 @@ func (v *Visitor) evidence() policy.Evidence {
 // ErrUnavailable means that the store could not answer in time, or is not ready. Nothing was decided.
 var ErrUnavailable = errors.New("the account store is not available")
 
+// ErrFrozen means that the account is frozen: nothing was changed, and only an operator can change that.
+var ErrFrozen = errors.New("the account is frozen")
+
 // Patience with the store (security.md, limits): for one call, and for all calls of a request.
 const (
 	storePatience      = 500 * time.Millisecond
@@ -136,8 +140,22 @@ func (f *Flow) load(ctx context.Context, key string) (*policy.Account, error) {
 }
 
 // update changes the account of a visitor in one atomic step. change gets a fresh copy each time that it runs and
-// reports whether anything is to be written; it must have no effect beyond the account.
+// reports whether anything is to be written; it must have no effect beyond the account. A frozen account is not changed:
+// whatever a page or a form of a moment ago allowed ends here, with ErrFrozen and the account as it is.
 func (f *Flow) update(ctx context.Context, v Visitor, now time.Time, change func(a *policy.Account) (write bool)) (*policy.Account, error) {
+	var frozen bool
+	a, err := f.updateAnyway(ctx, v, now, func(a *policy.Account) bool {
+		frozen = a.Frozen != nil
+		return !frozen && change(a)
+	})
+	if err == nil && frozen {
+		err = ErrFrozen
+	}
+	return a, err
+}
+
+// updateAnyway is update for the few things that may change a frozen account.
+func (f *Flow) updateAnyway(ctx context.Context, v Visitor, now time.Time, change func(a *policy.Account) (write bool)) (*policy.Account, error) {
 	return f.updateKey(ctx, f.accountKey(v.Realm, v.User), func(a *policy.Account) bool {
 		if a.User == "" {
 			a.Realm, a.User, a.Since = v.Realm, v.User, now
@@ -206,23 +224,28 @@ type Verdict struct {
 	Account *policy.Account
 }
 
-// Decide decides one request of an identified person. It asks no store for somebody who is known to be verified,
-// nor when the rules need no account.
+// Decide decides one request of an identified person. It asks no store for somebody who is known to be verified or
+// exempt, nor when the rules need no account.
 func (f *Flow) Decide(ctx context.Context, r *policy.Rules, v Visitor, q policy.Request) (Verdict, error) {
 	now := f.now()
 	q.Evidence = v.evidence()
-	if d := r.Decide(q, policy.Facts{}, now); d.Standing == policy.Exempt {
-		return Verdict{Decision: d}, nil
+	if q.Exempt {
+		return Verdict{Decision: r.Decide(q, policy.Facts{}, now)}, nil
 	}
 	if known, ok := f.cache.get(v, now); ok && !q.OwnPage {
 		// Whoever is blocked may have entered a code a moment ago, on another node: that is looked up.
-		if d := r.Decide(q, known.facts, now); d.Standing == policy.Verified && d.Action == policy.Pass && !d.Records() && !known.outlived(r, now) {
+		if d := r.Decide(q, known.facts, now); keeps(d) && d.Action == policy.Pass && !d.Records() && !known.outlived(r, now) {
 			f.cacheAsked(true)
 			return Verdict{Decision: d, Email: known.verifiedEmail(r, now), Phone: known.verifiedPhone(r, now)}, nil
 		}
 	}
 	f.cacheAsked(false)
 	return f.decideFromStore(ctx, r, v, q, now)
+}
+
+// keeps tells whether a node may go on from what it knows of somebody: those who pass whatever they open.
+func keeps(d policy.Decision) bool {
+	return d.Standing == policy.Verified || d.Standing == policy.Exempt
 }
 
 func (f *Flow) cacheAsked(hit bool) {
@@ -248,14 +271,18 @@ func (f *Flow) decideFromStore(ctx context.Context, r *policy.Rules, v Visitor, 
 	before := f.facts(a, now)
 	d := r.Decide(q, before, now)
 	named := claimsOf(r, v)
-	if d.Records() || claimsNews(a, named) {
-		if a, err = f.update(ctx, v, now, func(a *policy.Account) bool {
+	if d.Records() || d.Standing != policy.Exempt && d.Standing != policy.Frozen && claimsNews(a, named) {
+		a, err = f.update(ctx, v, now, func(a *policy.Account) bool {
 			news := f.nameClaims(a, named, r, now)
 			before = f.facts(a, now)
 			d = r.Decide(q, before, now)
 			a.Record(r, q, d, now)
 			return news || d.Records()
-		}); err != nil {
+		})
+		if errors.Is(err, ErrFrozen) { // by somebody, since it was read
+			return Verdict{Decision: r.Decide(q, f.facts(a, now), now), Account: a}, nil
+		}
+		if err != nil {
 			return Verdict{}, err
 		}
 		if d.StartsShown {
@@ -266,7 +293,7 @@ func (f *Flow) decideFromStore(ctx context.Context, r *policy.Rules, v Visitor, 
 		}
 		d = afterRecording(r, d, a, now)
 	}
-	if d.Standing == policy.Verified {
+	if keeps(d) {
 		f.cache.put(ticket, v, remember(a, v, now))
 	}
 	verdict := Verdict{Decision: d, Account: a}
@@ -331,13 +358,22 @@ func (f *Flow) nameClaims(a *policy.Account, named []claim, r *policy.Rules, now
 }
 
 // newID names a contact or a message. 96 bits: it is only ever looked up inside one account.
-func (f *Flow) newID() string {
-	raw := make([]byte, 12)
+func (f *Flow) newID() string { return encode(f.random(12)) }
+
+// reference names something that people and operators talk about: 50 bits, in letters and digits that can be told apart
+// when they are read out.
+func (f *Flow) reference() string { return readable.EncodeToString(f.random(10))[:10] }
+
+// readable is base32: no 0 beside an O, no 1 beside an I.
+var readable = base32.StdEncoding.WithPadding(base32.NoPadding)
+
+func (f *Flow) random(n int) []byte {
+	raw := make([]byte, n)
 	if _, err := io.ReadFull(f.Rand, raw); err != nil {
 		// Nothing may go on with predictable names: the handler's recover answers 500.
 		panic(fmt.Sprintf("contactgate: reading random bytes: %v", err))
 	}
-	return encode(raw)
+	return raw
 }
 
 func (f *Flow) audit(event string, v Visitor, more ...any) {

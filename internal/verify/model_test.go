@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -18,6 +19,9 @@ import (
 //   - a confirmation becomes too old: one new grace is owed, once per confirmation, and never for one that is older
 //     than another which was owed one.
 //
+// And it knows whether the account is frozen: then every request is blocked, whatever the mode, and nothing that the
+// person does changes the account. Only an operator's unfreezing ends that.
+//
 // Whatever else happens, in whatever order, the deadline that the account tells must stay or come nearer, and it
 // must not go away. Clocks step back and forth by up to an hour meanwhile.
 //
@@ -33,6 +37,8 @@ import (
 //	policy/grace.go      Deadline: the later of the two clocks; the grace added to Until
 //	policy/account.go    Name: a new claim forgets Grace; Facts: retired contacts count, a hold does not hold
 //	policy/challenge.go  Confirm: forgets Grace
+//	policy/decide.go     decide: rule 3 after rule 5, or only in mode enforce
+//	policy/frozen.go     Freeze: keeps the challenge
 //	internal/verify      Later: records a new Shown; update: forgets Grace between the 20th and the 30th day; records
 //	                     that keep whole seconds only
 type model struct {
@@ -46,6 +52,7 @@ type model struct {
 	spent time.Time
 	// confirmed is when each contact was confirmed, as far as it still counts.
 	confirmed map[string]confirmation
+	frozen    bool
 	steps     []string
 }
 
@@ -139,6 +146,8 @@ func (w *walker) ann() Visitor {
 func (w *walker) step() {
 	w.extended, w.seen, w.shown = time.Time{}, false, false
 	switch n := w.random.IntN(100); {
+	case w.frozen && n%8 == 0: // not for long
+		w.freeze()
 	case n < 22:
 		w.truth = w.truth.Add(time.Duration(w.random.Int64N(int64(2 * day))))
 		w.set(w.truth.Add(w.skew))
@@ -182,6 +191,8 @@ func (w *walker) step() {
 		w.note("reload")
 		w.reload()
 		w.Flow.Audit, w.Flow.Log = quiet, quiet
+	case n < 98:
+		w.freeze()
 	default: // somebody whose ID is another one in another case
 		v := w.person("Ann", "browser0")
 		if _, err := w.Decide(w.Context(), &w.rules, v, opening(v)); err != nil {
@@ -195,6 +206,28 @@ func (w *walker) counts() bool {
 	return w.rules.Mode == policy.Enforce && w.rules.LeftOut.Includes(realm, "ann")
 }
 
+// freeze is an operator, or the person behind a notice, who stops the account, and an operator who lets it go on.
+func (w *walker) freeze() {
+	who := Subject{realm, "ann"}
+	if !w.frozen {
+		if _, did, err := w.Freeze(w.Context(), who, "walk"); err != nil || !did {
+			w.failf("freezing: %v, %v", did, err)
+		}
+	} else if _, did, err := w.Unfreeze(w.Context(), who, "walk"); err != nil || !did {
+		w.failf("unfreezing: %v, %v", did, err)
+	}
+	w.frozen = !w.frozen
+	w.note("frozen: %v", w.frozen)
+}
+
+// idle tells that the account is frozen, and that a step of the person was refused therefore.
+func (w *walker) idle(what string, err error) bool {
+	if w.frozen != errors.Is(err, ErrFrozen) || err != nil && !w.frozen {
+		w.failf("%s, frozen %v: %v", what, w.frozen, err)
+	}
+	return w.frozen
+}
+
 func (w *walker) request() {
 	v, q := w.ann(), policy.Request{Realm: realm, User: "ann"}
 	q.Kind = []policy.RequestKind{policy.Opening, policy.Opening, policy.Other, policy.OpeningHead, policy.Form}[w.random.IntN(5)]
@@ -204,6 +237,12 @@ func (w *walker) request() {
 		w.t.Fatal(err)
 	}
 	w.note("request %d (own %v, exempt %v, %q): %s, %s", q.Kind, q.OwnPage, q.Exempt, v.Email, d.Action, d.Reason)
+	if w.frozen {
+		if !q.Exempt && (d.Action != policy.Block || d.Standing != policy.Frozen || d.Records()) {
+			w.failf("frozen, and answered with %+v", d)
+		}
+		return
+	}
 	w.seen = w.counts() && !q.Exempt && (d.Standing == policy.Due || d.Standing == policy.Overdue) && d.Reason != policy.OnHold
 	w.shown = w.seen && d.Interrupt && q.Kind == policy.Opening
 	now := w.Now()
@@ -224,8 +263,8 @@ func (w *walker) request() {
 func (w *walker) later() {
 	v := w.ann()
 	d, err := w.Later(w.Context(), &w.rules, v, opening(v))
-	if err != nil {
-		w.t.Fatal(err)
+	if w.idle("not now", err) {
+		return
 	}
 	w.note("not now: %s", d.Action)
 }
@@ -238,8 +277,8 @@ func (w *walker) confirmOne() {
 	}
 	c := a.Contacts[w.random.IntN(len(a.Contacts))]
 	s, err := w.Start(w.Context(), &w.rules, v, w.Handle(v, c.ID), policy.ByEmail, c.Address.Whole(), "")
-	if err != nil {
-		w.t.Fatal(err)
+	if w.idle("asking for a code", err) {
+		return
 	}
 	w.entered(v, s, c.Address.Whole())
 }
@@ -249,8 +288,8 @@ func (w *walker) addOne() {
 	w.contactNumber++
 	to := fmt.Sprintf("more%d@example.org", w.contactNumber)
 	s, err := w.Add(w.Context(), &w.rules, v, policy.Address(to), policy.ByEmail, "")
-	if err != nil {
-		w.t.Fatal(err)
+	if w.idle("adding", err) {
+		return
 	}
 	w.entered(v, s, to)
 }
@@ -274,6 +313,9 @@ func (w *walker) entered(v Visitor, s Sent, to string) {
 
 // takeAway is an operator who takes all verified contacts away.
 func (w *walker) takeAway() {
+	if w.frozen {
+		return // house.change is the person's hand
+	}
 	now := w.Now()
 	latest, _ := w.latest(now)
 	if latest.IsZero() || !now.Before(latest.Add(w.base.Reconfirm)) {
@@ -303,6 +345,9 @@ func (w *walker) takeAway() {
 
 // remove is the person, or the end of something, taking one contact away: that owes nothing.
 func (w *walker) remove() {
+	if w.frozen {
+		return
+	}
 	w.change(w.ann(), func(a *policy.Account) {
 		if len(a.Contacts) == 0 {
 			return
@@ -319,7 +364,7 @@ func (w *walker) remove() {
 
 func (w *walker) extend() {
 	now := w.Now()
-	if w.told.IsZero() || w.mayBegin(now) {
+	if w.told.IsZero() || w.mayBegin(now) || w.frozen {
 		return // no clock runs
 	}
 	by := time.Duration(w.random.Int64N(int64(10 * day)))
@@ -344,6 +389,13 @@ func (w *walker) check() {
 	now := w.Now()
 	a := w.account(w.ann())
 	standing, deadline := w.base.Standing(a.Facts(now), now)
+	if (standing == policy.Frozen) != w.frozen {
+		w.failf("%s: %s, frozen %v", now, standing, w.frozen)
+	}
+	// Time goes on under the ice: what the account will tell once it is lifted obeys the same rules.
+	facts := a.Facts(now)
+	facts.Frozen = false
+	standing, deadline = w.base.Standing(facts, now)
 	latest, held := w.latest(now)
 	if verified := !latest.IsZero() && now.Before(latest.Add(w.base.Reconfirm)); verified != (standing == policy.Verified) {
 		w.failf("%s: %s, confirmed at %s", now, standing, latest)
