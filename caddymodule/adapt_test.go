@@ -93,6 +93,8 @@ func TestCaddyfileRefuses(t *testing.T) {
 		{global, "sms http https://a.example {\n\tsecret a\n\tsecret b\n}", "Caddyfile:5: http: secret is given twice"},
 		{global, "sms http https://a.example {\n\theader X-A\n}", "Caddyfile:4: http header: write the name and the value"},
 		{global, "sms http https://a.example {\n\theader x-a 1\n\theader X-A 2\n}", "Caddyfile:5: http: header X-A is given twice"},
+		{site, "admin_anywhere", "Caddyfile:3: admin_anywhere is shared by all sites"},
+		{global, "admin_anywhere yes", "Caddyfile:3"},
 		{site, "keys abc", "Caddyfile:3: keys is shared by all sites"},
 		{global, "store bolt\nstore bolt", "Caddyfile:4: contactgate: store is given twice"},
 
@@ -184,7 +186,7 @@ func TestCaddyfileRefuses(t *testing.T) {
 		{site, "identity whoami http://127.0.0.1:3000/user", "Caddyfile:3: identity whoami is not in this version yet"},
 	}
 	for _, word := range []string{"channels JP sms voice", "lossy_domains docomo.ne.jp", "device_code off", "trust 365d unused 60d most 20",
-		"proof last4", "remind_authenticator 30d", "webhook https://x.example y", "app_api unix//x y", "dkim_selector x", "admin_anywhere"} {
+		"proof last4", "remind_authenticator 30d", "webhook https://x.example y", "app_api unix//x y", "dkim_selector x"} {
 		name, _, _ := strings.Cut(word, " ")
 		tests = append(tests, struct{ where, lines, want string }{global, word, "Caddyfile:3: " + name + " is not in this version yet; remove the line"})
 		tests = append(tests, struct{ where, lines, want string }{site, word, "Caddyfile:3: " + name + " is not in this version yet; remove the line"})

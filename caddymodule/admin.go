@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -24,7 +25,8 @@ import (
 func init() { caddy.RegisterModule(new(Admin)) }
 
 // Admin adds routes under /contactgate/ to Caddy's admin endpoint. They answer on a Unix socket, on loopback, and on
-// Caddy's remote admin endpoint with its client certificates; on any other listener they refuse.
+// Caddy's remote admin endpoint with its client certificates; on any other listener they refuse, unless admin_anywhere
+// is set.
 type Admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -38,6 +40,8 @@ func (*Admin) Routes() []caddy.AdminRoute {
 		{Pattern: "/contactgate/", Handler: caddy.AdminHandlerFunc(noSuchRoute)},
 		{Pattern: "/contactgate/store/accept", Handler: adminRoute(acceptStore)},
 		{Pattern: "/contactgate/doctor", Handler: adminRoute(doctor)},
+		{Pattern: "/contactgate/accounts/freeze", Handler: adminRoute(freezeAccount)},
+		{Pattern: "/contactgate/accounts/unfreeze", Handler: adminRoute(unfreezeAccount)},
 	}
 }
 
@@ -48,16 +52,16 @@ func noSuchRoute(http.ResponseWriter, *http.Request) error {
 // adminRoute turns a question of type Q into an answer. Who asks, and how, is checked before anything is read.
 func adminRoute[Q, A any](ask func(context.Context, *App, Q) (A, error)) caddy.AdminHandler {
 	return caddy.AdminHandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		if err := checkCaller(r); err != nil {
+		app, missing := runningApp()
+		if err := checkCaller(r, missing == nil && app.AdminAnywhere); err != nil {
 			return err
 		}
 		var question Q
 		if err := readQuestion(w, r, &question); err != nil {
 			return err
 		}
-		app, err := runningApp()
-		if err != nil {
-			return err
+		if missing != nil {
+			return missing
 		}
 		answer, err := ask(r.Context(), app, question)
 		if err != nil {
@@ -79,10 +83,17 @@ func runningApp() (*App, error) {
 	return module.(*App), nil
 }
 
-// checkCaller refuses whoever may come over a network: Caddy's admin endpoint has no login.
-func checkCaller(r *http.Request) error {
+// checkCaller refuses whoever may come over a network: Caddy's admin endpoint has no login. A browser is refused wherever
+// it is: the page in it may be anybody's.
+func checkCaller(r *http.Request, anywhere bool) error {
 	if r.Method != http.MethodPost {
 		return refuse(http.StatusMethodNotAllowed, errors.New("use POST"))
+	}
+	if fromBrowser(r) {
+		return refuse(http.StatusForbidden, errors.New("this request comes from a browser; use the commands of contactgate, or a program"))
+	}
+	if anywhere {
+		return nil
 	}
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		return nil // Caddy's remote admin has checked the certificate and what it may do
@@ -90,7 +101,18 @@ func checkCaller(r *http.Request) error {
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && isPrivate(local) && listensPrivately(r) {
 		return nil
 	}
-	return refuse(http.StatusForbidden, errors.New("the admin endpoint listens on a network; bind it to localhost or a Unix socket (global option \"admin\") to use the routes of contactgate"))
+	return refuse(http.StatusForbidden, errors.New("the admin endpoint listens on a network; bind it to localhost or a Unix socket (global option \"admin\") to use the routes of contactgate, or set admin_anywhere if something else lets only operators in"))
+}
+
+// fromBrowser goes by what browsers add by themselves. Caddy's own client sends an Origin too: that of the endpoint.
+func fromBrowser(r *http.Request) bool {
+	for name := range r.Header {
+		if strings.HasPrefix(name, "Sec-Fetch-") {
+			return true
+		}
+	}
+	origin, sent := r.Header["Origin"]
+	return sent && (len(origin) != 1 || origin[0] != "http://"+r.Host && origin[0] != "https://"+r.Host)
 }
 
 func isPrivate(local net.Addr) bool {
@@ -151,9 +173,9 @@ type acceptAnswer struct {
 
 // acceptStore takes a store that has lost its name as the new one. It is audited where it is done.
 func acceptStore(ctx context.Context, app *App, q acceptQuestion) (*acceptAnswer, error) {
-	reason := strings.TrimSpace(q.Reason)
-	if reason == "" || len(reason) > 500 || strings.ContainsFunc(reason, unicode.IsControl) {
-		return nil, refuse(http.StatusBadRequest, errors.New("reason: say in one line, of up to 500 bytes, why this store may be empty"))
+	reason, err := readReason(q.Reason, "why this store may be empty")
+	if err != nil {
+		return nil, err
 	}
 	if err := app.acceptEmptyStore(ctx, reason); err != nil {
 		var no *verify.NotReady
@@ -164,6 +186,15 @@ func acceptStore(ctx context.Context, app *App, q acceptQuestion) (*acceptAnswer
 	}
 	s := app.storeStatus(ctx)
 	return &acceptAnswer{Store: s.ID, Born: s.Born, Keys: s.Fingerprint}, nil
+}
+
+// readReason checks what goes to the audit log.
+func readReason(text, why string) (string, error) {
+	text = strings.TrimSpace(text)
+	if text == "" || len(text) > 500 || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+		return "", refuse(http.StatusBadRequest, errors.New("reason: say in one line, of up to 500 bytes, "+why))
+	}
+	return text, nil
 }
 
 // finding is one line of doctor.

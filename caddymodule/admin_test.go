@@ -144,12 +144,89 @@ func TestAdminAnswersOnlyNearby(t *testing.T) {
 			}
 			r = r.WithContext(ctx)
 			r.TLS = tt.tls
-			err := checkCaller(r)
+			if err := checkCaller(r, true); err != nil {
+				t.Errorf("with admin_anywhere: %v", err)
+			}
+			err := checkCaller(r, false)
 			var refused caddy.APIError
 			if tt.ok != (err == nil) || err != nil && (!errors.As(err, &refused) || refused.HTTPStatus != http.StatusForbidden) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// TestAdminRefusesBrowsers: the page in it may be anybody's, wherever it runs.
+func TestAdminRefusesBrowsers(t *testing.T) {
+	local := func(header ...string) *http.Request {
+		r := httptest.NewRequest(http.MethodPost, "http://localhost:2019/contactgate/doctor", nil)
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 2019}))
+		for i := 0; i < len(header); i += 2 {
+			r.Header[header[i]] = append(r.Header[header[i]], header[i+1])
+		}
+		return r
+	}
+	for _, header := range [][]string{
+		{"Origin", "https://evil.example"}, {"Origin", "null"}, {"Origin", "http://localhost:2020"}, {"Origin", "http://localhost:2019", "Origin", "http://localhost:2019"},
+		{"Sec-Fetch-Mode", "cors"}, {"Sec-Fetch-Site", "none"}, {"Sec-Fetch-Dest", "empty"}, {"Sec-Fetch-User", "?1"},
+	} {
+		for _, anywhere := range []bool{false, true} {
+			var refused caddy.APIError
+			if err := checkCaller(local(header...), anywhere); !errors.As(err, &refused) || refused.HTTPStatus != http.StatusForbidden {
+				t.Errorf("%v, anywhere %v: %v", header, anywhere, err)
+			}
+		}
+	}
+	for _, header := range [][]string{nil, {"Origin", "http://localhost:2019"}} { // Caddy's own client sends the second
+		if err := checkCaller(local(header...), false); err != nil {
+			t.Errorf("%v: %v", header, err)
+		}
+	}
+}
+
+// TestFreezingThroughTheAdminAPI: what an operator types is the user ID as the gates of the realm have it.
+func TestFreezingThroughTheAdminAPI(t *testing.T) {
+	s := start(t)
+	s.extra = "user_case fold"
+	if err := s.load(); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.get("ann"); got != http.StatusSeeOther {
+		t.Fatalf("got %d", got)
+	}
+	ask := func(route, body string) (int, string) {
+		return s.post("/contactgate/accounts/"+route, "application/json", body)
+	}
+	status, body := ask("freeze", `{"user": "ANN", "reason": "stolen"}`)
+	if status != 200 || !strings.Contains(body, `"realm":"default","user":"ann","standing":"frozen","deadline":null,"frozen":{"at":"`) {
+		t.Errorf("%d %s", status, body)
+	}
+	if got := s.get("Ann"); got != http.StatusSeeOther {
+		t.Errorf("got %d", got)
+	}
+	if status, body := ask("unfreeze", `{"realm": "default", "user": "ann", "reason": "found"}`); status != 200 || !strings.Contains(body, `"standing":"due"`) || strings.Contains(body, "frozen") {
+		t.Errorf("%d %s", status, body)
+	}
+	if status, body := ask("unfreeze", `{"user": "nobody", "reason": "x"}`); status != 404 {
+		t.Errorf("%d %s", status, body)
+	}
+	for _, bad := range []string{`{"user": "ann"}`, `{"user": "", "reason": "x"}`, `{"user": "a\u0007", "reason": "x"}`, `{"realm": "other", "user": "ann", "reason": "x"}`, `{"user": "ann", "reason": "x", "verified": true}`} {
+		if status, body := ask("freeze", bad); status != 400 {
+			t.Errorf("%s: %d %s", bad, status, body)
+		}
+	}
+}
+
+func TestTablesCannotSteerATerminal(t *testing.T) {
+	table := accountTable(&accountAnswer{Realm: "r", User: "a\u202egnp.exe", Standing: "frozen", Changed: true,
+		Frozen: &freezeAnswer{By: "operator", Reference: "ABC", Reason: "x\x1b[2Jy"}})
+	for _, r := range table {
+		if r == 0x1b || r == 0x202e {
+			t.Errorf("%q", table)
+		}
+	}
+	if !strings.Contains(accountTable(&accountAnswer{User: "山田 太郎"}), "山田 太郎") {
+		t.Error("plain letters are escaped")
 	}
 }
 

@@ -46,6 +46,11 @@ type App struct {
 	// How calls are made. Default: not at all, and then none is offered.
 	VoiceRaw json.RawMessage `json:"voice,omitempty" caddy:"namespace=contactgate.senders inline_key=module"`
 
+	// The admin routes of contactgate answer on every listener that Caddy's admin endpoint has, also over a network.
+	// That endpoint has no login: set this only when something in front of it lets nobody but operators in.
+	// Default: false.
+	AdminAnywhere bool `json:"admin_anywhere,omitempty"`
+
 	// The rules and looks of all sites; a site may override single ones.
 	Settings *Settings `json:"settings,omitempty"`
 
@@ -83,6 +88,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.audit = slog.New(zapslog.NewHandler(ctx.Logger().Core(), zapslog.WithName("contactgate.audit"), zapslog.AddStacktraceAt(never)))
 	if a.Settings == nil {
 		a.Settings = &Settings{}
+	}
+	if a.AdminAnywhere {
+		a.log.Warn("admin_anywhere: whoever reaches Caddy's admin endpoint can freeze, unfreeze and read accounts")
 	}
 	_, rules := a.Settings.rules()
 	return errors.Join(a.loadStore(ctx), a.loadSenders(ctx), a.readKeys(), rules, a.Settings.check(), registerMetrics(a.registry))

@@ -31,6 +31,7 @@ func init() {
 //		email <module> …
 //		sms   <module> …
 //		voice <module> …
+//		admin_anywhere              # the admin routes answer on any listener
 //		<rules and looks: see parseSetting>
 //	}
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
@@ -63,6 +64,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return true, parseGuest(d, word, "contactgate.senders", &a.VoiceRaw)
 		case "keys":
 			return true, oneArg(d, &a.Keys)
+		case "admin_anywhere":
+			return true, flagWord(d, &a.AdminAnywhere)
 		case "identity", "realm", "prefix", "origin", "user_case", "exempt", "exempt_users", "exempt_groups", "exempt_domains", "pass_headers":
 			return true, d.Errf("%s belongs to a site; move it into that site's contactgate block", word)
 		}
@@ -142,7 +145,7 @@ func (g *Gate) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return true, someArgs(d, &g.ExemptDomains)
 		case "pass_headers":
 			return true, checkedArgs(d, &g.PassHeaders, checkPassHeader)
-		case "store", "keys", "email", "sms", "voice":
+		case "store", "keys", "email", "sms", "voice", "admin_anywhere":
 			return true, d.Errf("%s is shared by all sites; move it into the contactgate block of the global options", word)
 		}
 		return parseSetting(d, word, &settings)
@@ -232,7 +235,7 @@ func parseSetting(d *caddyfile.Dispenser, word string, s *Settings) (bool, error
 // nothing: a configuration must not promise what is not done.
 var later = []string{
 	"channels", "lossy_domains", "device_code", "trust", "proof", "remind_authenticator",
-	"webhook", "app_api", "dkim_selector", "admin_anywhere",
+	"webhook", "app_api", "dkim_selector",
 }
 
 // laterGuests are such modules.
@@ -458,6 +461,15 @@ func oneArg(d *caddyfile.Dispenser, to *string) error {
 	if strings.TrimSpace(*to) == "" {
 		return d.Errf("%s: the argument is empty; write a value, or remove the line", word)
 	}
+	return nil
+}
+
+// flagWord reads a word without arguments.
+func flagWord(d *caddyfile.Dispenser, to *bool) error {
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	*to = true
 	return nil
 }
 

@@ -22,14 +22,14 @@ func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "gate",
 		Usage: "<command>",
-		Short: "Looks after contactgate: demo, doctor, keys",
+		Short: "Looks after contactgate: demo, doctor, accounts, keys",
 		Long: `
 Looks after contactgate, the gate that has people confirm a contact after they signed in.
 
 Exit status: 0 fine; 1 wrong usage or another error; 2 the admin endpoint cannot be reached;
 3 the answer is no.`,
 		CobraFunc: func(gate *cobra.Command) {
-			gate.AddCommand(doctorCommand(), keysCommand(), demoCommand())
+			gate.AddCommand(doctorCommand(), accountsCommand(), keysCommand(), demoCommand())
 		},
 	})
 }
@@ -103,12 +103,7 @@ var errNotWell = errors.New("not all is well")
 
 func printDoctor(asJSON bool, answer *doctorAnswer) error {
 	if asJSON {
-		text, err := json.MarshalIndent(answer, "", "  ")
-		if err != nil {
-			return err
-		}
-		fmt.Println(string(text))
-		return nil
+		return printJSON(answer)
 	}
 	fmt.Print(doctorTable(answer))
 	return nil
@@ -156,7 +151,7 @@ func askAdmin(address, route string, question, answer any) (int, error) {
 func statusOf(err error) int {
 	var status int
 	if _, scan := fmt.Sscanf(err.Error(), "caddy responded with error: HTTP %d", &status); scan == nil {
-		if status == http.StatusConflict || status == http.StatusForbidden {
+		if status == http.StatusConflict || status == http.StatusForbidden || status == http.StatusNotFound {
 			return exitNo
 		}
 		return caddy.ExitCodeFailedStartup

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/gorilla/securecookie"
 
@@ -35,7 +36,11 @@ type session struct {
 	For []byte `json:"f"`
 	// Language is what the person chose; empty: not yet.
 	Language string `json:"l,omitempty"`
+	// Began is when it began, in milliseconds: freezing an account ends the sessions that began before.
+	Began int64 `json:"t,omitempty"`
 }
+
+func (s session) began() time.Time { return time.UnixMilli(s.Began) }
 
 // newCodecs makes the cookie codecs, one per key of the ring, the newest first. Without a block key the value would be
 // readable, and without a MaxAge of its own it would live for the library's thirty days.
@@ -99,7 +104,7 @@ const sessionIDSize = 16
 func newSession(account []byte, language string) session {
 	id := make([]byte, sessionIDSize)
 	_, _ = rand.Read(id) // it cannot fail (Go 1.24 and later end the process instead)
-	return session{ID: id, For: account, Language: language}
+	return session{ID: id, For: account, Language: language, Began: time.Now().UnixMilli()}
 }
 
 // writeSession sets the cookie. It is only ever called while one of our own pages is answered.

@@ -62,6 +62,9 @@ var endpoints = map[string]endpoint{
 	"status":        {get: (*visit).status},
 }
 
+// inEveryStanding are the pages that also answer people whose account is frozen.
+var inEveryStanding = []string{"help", "language", "status"}
+
 // readable are the pages that can be shown again in another language.
 var readable = []string{"verify", "verify/code", "contacts/new", "done", "help"}
 
@@ -97,6 +100,15 @@ func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request) error {
 		return g.nobody(w, r, name)
 	}
 	x.here = name
+	if !slices.Contains(inEveryStanding, name) {
+		if a, err := x.account(); err != nil {
+			return x.failed(err)
+		} else if a.Frozen != nil {
+			return x.frozen(a)
+		} else {
+			x.endOldSession(a)
+		}
+	}
 	if r.Method != http.MethodPost {
 		return handle(x)
 	}
@@ -170,11 +182,26 @@ func (g *Gate) visit(w http.ResponseWriter, r *http.Request) (*visit, error) {
 	if x.session, ok, x.sentCookie = g.readSession(r, live, account); !ok {
 		x.session, x.fresh = newSession(account, x.session.Language), true
 	}
-	x.v.Session = live.flow.SessionHash(g.realm, who.User, x.session.ID)
+	x.nameSession()
 	x.v.IP = clientIP(r)
 	x.v.Host, x.v.Browser = g.hostName(r), browserFamily(r.UserAgent())
 	x.v.Language = g.languageOf(r, x.session.Language)
 	return x, nil
+}
+
+// nameSession tells the flow which browser session it is.
+func (x *visit) nameSession() {
+	x.v.Session = x.live.flow.SessionHash(x.realm, x.who.User, x.session.ID)
+}
+
+// endOldSession starts afresh when the account's sessions were ended since this one began: what a form of it holds is
+// worth nothing any more.
+func (x *visit) endOldSession(a *policy.Account) {
+	if x.session.began().After(a.SessionsSince) {
+		return
+	}
+	x.session, x.fresh = newSession(x.session.For, x.session.Language), true
+	x.nameSession()
 }
 
 func (g *Gate) languageOf(r *http.Request, chosen string) string {
@@ -692,6 +719,13 @@ func (x *visit) status() error {
 func (x *visit) failed(err error) error {
 	if errors.Is(err, verify.ErrUnavailable) {
 		return x.unavailable(x.w, x.r)
+	}
+	if errors.Is(err, verify.ErrFrozen) { // a moment ago: this visit began before
+		a, err := x.account()
+		if err != nil {
+			return x.unavailable(x.w, x.r)
+		}
+		return x.frozen(a)
 	}
 	x.log.Error("one of our pages failed", "page", x.here, "error", err)
 	return x.trouble(x.w, x.r, http.StatusInternalServerError, "internal")

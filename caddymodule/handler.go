@@ -51,7 +51,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	default: // Ask, Block, and whatever nobody thought of
 		p.publish(verdict.Decision, who.User)
 		countDecision(verdict.Decision, "", p, began)
-		return g.interrupt(w, r, who, verdict.Decision)
+		return g.interrupt(w, r, who, verdict)
 	}
 }
 
@@ -131,7 +131,7 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, p *published, next c
 }
 
 // interrupt answers in the app's place.
-func (g *Gate) interrupt(w http.ResponseWriter, r *http.Request, who Person, d policy.Decision) error {
+func (g *Gate) interrupt(w http.ResponseWriter, r *http.Request, who Person, v verify.Verdict) error {
 	limitUnreadBody(w, r)
 	switch classify(r) {
 	case policy.Opening, policy.OpeningHead:
@@ -142,11 +142,22 @@ func (g *Gate) interrupt(w http.ResponseWriter, r *http.Request, who Person, d p
 		token := live.flow.ReturnToken(g.visitor(who), g.wanted(r))
 		return seeOther(w, g.prefix+"/verify?return="+token)
 	case policy.Form:
+		if v.Standing == policy.Frozen {
+			page := frozenPage(v.Account)
+			page.NotSent = true
+			return g.show(w, r, http.StatusForbidden, page)
+		}
 		return g.show(w, r, http.StatusForbidden, pages.NotSent{})
 	}
-	return g.problem(w, r, http.StatusForbidden, "urn:contactgate:verification-required",
-		"Confirm a contact first", "Access stops here until one of your contact details is confirmed.", d.Deadline)
+	if v.Standing == policy.Frozen {
+		return g.problemFrozen(w, r)
+	}
+	return g.problem(w, r, http.StatusForbidden, verificationRequired,
+		"Confirm a contact first", "Access stops here until one of your contact details is confirmed.", v.Deadline)
 }
+
+// verificationRequired is the type of the problem that scripts of the app look for: its verify_url says what to do.
+const verificationRequired = "urn:contactgate:verification-required"
 
 // wanted is where the person was going, byte for byte as the browser asked for it, or the front page.
 func (g *Gate) wanted(r *http.Request) string {

@@ -98,7 +98,11 @@ func samples() map[string]View {
 		"done-again": Done{Continue: "/", Verified: []string{private.Masked, work.Masked}},
 		"done-none":  Done{Continue: "/"},
 
-		"notsent":       NotSent{},
+		"notsent":         NotSent{},
+		"frozen":          Frozen{Reference: "K7QX2MPA4D", Since: now.Add(-50 * time.Hour), ByPerson: true},
+		"frozen-operator": Frozen{Reference: "K7QX2MPA4D", Since: now.Add(-50 * time.Hour)},
+		"frozen-notsent":  Frozen{Reference: "K7QX2MPA4D", Since: now.Add(-50 * time.Hour), ByPerson: true, NotSent: true},
+
 		"stale":         Stale{Back: "verify"},
 		"stale-cookies": Stale{Back: "verify", NoCookies: true},
 		"help":          Help{Support: "mailto:help@example.com", From: sender},

@@ -10,7 +10,7 @@ import (
 )
 
 // views lists every page, with nothing in it.
-var views = []View{Ask{}, Prove{}, Code{}, Add{}, Done{}, NotSent{}, Stale{}, Help{}, Trouble{}}
+var views = []View{Ask{}, Prove{}, Code{}, Add{}, Done{}, NotSent{}, Frozen{}, Stale{}, Help{}, Trouble{}}
 
 type templates map[string]*template.Template
 

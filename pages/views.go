@@ -124,6 +124,17 @@ type Done struct {
 // NotSent answers a form of the app that was posted while access is blocked. (403)
 type NotSent struct{}
 
+// Frozen is all that a person sees whose account is stopped. (403)
+type Frozen struct {
+	// Reference is what the people who run the site know it by.
+	Reference string
+	Since     time.Time
+	// ByPerson: somebody said that a change was not theirs. Else the people who run the site stopped it.
+	ByPerson bool
+	// NotSent: a form of the app was posted, and the app did not receive it.
+	NotSent bool
+}
+
 // Stale is shown when a form's session is gone or belongs to another tab, with no form to show again. (403)
 type Stale struct {
 	// Back is below the prefix: "verify".
@@ -156,6 +167,7 @@ func (Code) template() string    { return "code" }
 func (Add) template() string     { return "add" }
 func (Done) template() string    { return "done" }
 func (NotSent) template() string { return "notsent" }
+func (Frozen) template() string  { return "frozen" }
 func (Stale) template() string   { return "stale" }
 func (Help) template() string    { return "help" }
 func (Trouble) template() string { return "trouble" }

@@ -49,12 +49,12 @@ func TestTheFirstFreezeCounts(t *testing.T) {
 	}
 }
 
-func TestUnfreezingLiftsStoppedContactsToo(t *testing.T) {
+func TestUnfreezingLiftsWhatIsStoppedToo(t *testing.T) {
 	a := busy()
-	a.AddWrongInARow = 100
+	a.AddWrongInARow, a.Authenticator.WrongInARow = 100, 100
 	a.Freeze(Freeze{At: noon})
 	l := DefaultLimits()
-	if !a.Unfreeze() || a.Frozen != nil || a.Stopped(a.Contacts[0], false, l) || a.Stopped(Contact{}, true, l) {
+	if !a.Unfreeze() || a.Frozen != nil || a.Stopped(a.Contacts[0], false, l) || a.Stopped(Contact{}, true, l) || a.Authenticator.WrongInARow != 0 {
 		t.Errorf("%+v", a)
 	}
 	r := Defaults()

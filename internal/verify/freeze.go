@@ -21,7 +21,7 @@ func (f *Flow) Freeze(ctx context.Context, s Subject, reason string) (a *policy.
 	}
 	now, reference := f.now(), f.reference()
 	a, err = f.updateAnyway(ctx, s.visitor(), now, func(a *policy.Account) bool {
-		changed = a.Freeze(policy.Freeze{At: now, By: "operator", Reference: reference, Reason: reason})
+		changed = a.Freeze(policy.Freeze{At: now, By: policy.ByOperator, Reference: reference, Reason: reason})
 		return changed
 	})
 	if err != nil {
