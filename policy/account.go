@@ -36,8 +36,7 @@ type Account struct {
 
 	// Frozen stops the account until an operator lifts it. Nil: it is not.
 	Frozen *Freeze `cbor:"17,keyasint,omitzero"`
-	// SessionsSince: browser sessions of the gate that began before are over.
-	SessionsSince time.Time `cbor:"26,keyasint,omitzero"`
+
 	// Devices are the browsers that the person ticked as their own, the oldest first: device.go.
 	Devices []Device `cbor:"18,keyasint,omitzero"`
 	// Entered are the browser sessions in which a code was entered lately, the oldest first.
@@ -48,6 +47,9 @@ type Account struct {
 
 	// Calls are those that were asked for in the last 24 h, which count as Sends, too.
 	Calls Tally `cbor:"24,keyasint,omitzero"`
+
+	// SessionsSince: browser sessions of the gate that began before are over.
+	SessionsSince time.Time `cbor:"26,keyasint,omitzero"`
 }
 
 // Facts are the account as a decision needs it.
