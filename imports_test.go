@@ -37,7 +37,7 @@ var folders = map[string]folder{
 		why: "it keeps bytes and knows nothing of accounts, so that a second store needs no second set of rules"},
 	"internal/store/storetest": {ours: []string{"internal/store"}, others: []string{"pgregory.net/rapid"}, why: "the contract that any store must pass"},
 	"internal/store/redistest": {others: []string{"github.com/redis/go-redis/"}, why: "real Redis servers for tests"},
-	"internal/delivery": {ours: []string{"policy", "pages"}, others: []string{"github.com/wneessen/go-mail", "github.com/sony/gobreaker/", "github.com/standard-webhooks/", "golang.org/x/net/http/httpguts"},
+	"internal/delivery": {ours: []string{"policy", "pages"}, others: []string{"github.com/wneessen/go-mail", "github.com/sony/gobreaker/", "github.com/standard-webhooks/", "golang.org/x/net/http/httpguts", "golang.org/x/text/language"},
 		why: "it words messages with the pages' catalogs and hands them over; it knows no account"},
 	"internal/delivery/smtptest": {others: []string{"github.com/emersion/"}, why: "a mail server for tests"},
 	"internal/verify": {ours: []string{"policy", "internal/store"},

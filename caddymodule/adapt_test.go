@@ -181,7 +181,9 @@ func TestCaddyfileRefuses(t *testing.T) {
 
 		// not yet
 		{global, "store redis redis://10.0.0.5:6379/0", "Caddyfile:3: store redis is not in this version yet; remove the line"},
-		{global, "email twilio", "Caddyfile:3: email twilio is not in this version yet"},
+		{global, "sms twilio x", "Caddyfile:3"},
+		{global, "sms twilio {\n\tsid x\n}", `Caddyfile:4: twilio: unknown word "sid"`},
+		{global, "sms twilio {\n\tfrom\n}", "Caddyfile:4"},
 		{site, "identity jwt", "Caddyfile:3: identity jwt is not in this version yet"},
 		{site, "identity whoami http://127.0.0.1:3000/user", "Caddyfile:3: identity whoami is not in this version yet"},
 	}

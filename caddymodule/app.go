@@ -67,6 +67,7 @@ type App struct {
 	mailFrom  string // as people see it
 	callerID  string // the number that a call shows; empty: it is not known
 	subjects  map[string]string
+	twilio    *Twilio // of the texts, for the calls
 
 	mu        sync.Mutex
 	gates     []*Gate
@@ -165,6 +166,9 @@ func (a *App) loadSender(ctx caddy.Context, channel policy.Channel, field string
 		if err := carrier.Carry(string(channel)); err != nil {
 			return err
 		}
+	}
+	if texts, ok := module.(*Twilio); ok && channel == policy.BySMS {
+		a.twilio = texts
 	}
 	a.senders[channel] = delivery.NewGuard(sender, func(down bool) {
 		if down {

@@ -240,7 +240,7 @@ var later = []string{
 
 // laterGuests are such modules.
 var laterGuests = []string{
-	"contactgate.stores.redis", "contactgate.senders.twilio",
+	"contactgate.stores.redis",
 	"contactgate.identities.jwt", "contactgate.identities.whoami",
 }
 

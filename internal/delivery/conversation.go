@@ -219,7 +219,10 @@ type failure struct {
 }
 
 func (f failure) Error() string {
-	if f.code != 0 {
+	switch {
+	case f.code != 0 && f.cause != "" && f.stage == atProvider:
+		return fmt.Sprintf("%s answered %d (%s): %v", f.stage, f.code, f.cause, f.kind)
+	case f.code != 0:
 		return fmt.Sprintf("%s answered %d: %v", f.stage, f.code, f.kind)
 	}
 	return fmt.Sprintf("%s: %s: %v", f.stage, f.cause, f.kind)
