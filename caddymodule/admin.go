@@ -18,6 +18,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/contactgate/contactgate/internal/store"
 	"github.com/contactgate/contactgate/internal/verify"
 	"github.com/contactgate/contactgate/policy"
 )
@@ -215,7 +216,8 @@ type doctorAnswer struct {
 // doctor looks at what runs, not at what is written.
 func doctor(ctx context.Context, app *App, _ doctorQuestion) (*doctorAnswer, error) {
 	store, keys := app.examineStore(ctx)
-	answer := &doctorAnswer{OK: true, Findings: append([]finding{store, keys}, app.examineSenders(ctx)...)}
+	findings := append([]finding{store}, app.examineDurability()...)
+	answer := &doctorAnswer{OK: true, Findings: append(append(findings, keys), app.examineSenders(ctx)...)}
 	for _, f := range answer.Findings {
 		answer.OK = answer.OK && f.OK
 	}
@@ -235,6 +237,19 @@ func (a *App) examineStore(ctx context.Context) (store, keys finding) {
 	keys.Detail = fmt.Sprintf("%s, fingerprint %s, the same as the store's", source, s.Fingerprint)
 	detail := fmt.Sprintf("%s %s, begun %s", a.storeName, s.ID, s.Born.UTC().Format(time.RFC3339))
 	return finding{Check: "store", OK: true, Detail: detail}, keys
+}
+
+// examineDurability tells which promises the store does not keep as it is set up.
+func (a *App) examineDurability() []finding {
+	s, ok := a.store.(interface{ Durability() []store.Note })
+	if !ok {
+		return nil // a file is synced at every write
+	}
+	var findings []finding
+	for _, note := range s.Durability() {
+		findings = append(findings, finding{Check: "store durability", Detail: note.Text, Remedy: note.Remedy})
+	}
+	return findings
 }
 
 // senderPatience is how long a carrier may take to greet, change to TLS and log us in.

@@ -240,7 +240,6 @@ var later = []string{
 
 // laterGuests are such modules.
 var laterGuests = []string{
-	"contactgate.stores.redis",
 	"contactgate.identities.jwt", "contactgate.identities.whoami",
 }
 

@@ -23,14 +23,18 @@ type server struct {
 	site, admin  string // addresses
 	globals      string // more global options
 	store, extra string // path of the store; more words of the site
+	redis        string // words after "store redis", in place of a path
 }
 
 // start runs a gated site, and stops it when the test ends.
-func start(t *testing.T) *server {
+func start(t *testing.T, changes ...func(s *server)) *server {
 	t.Helper()
 	dir := t.TempDir()
 	t.Setenv("XDG_DATA_HOME", filepath.Join(dir, "data"))
 	s := &server{t: t, dir: dir, site: freeAddress(t), admin: freeAddress(t), store: filepath.Join(dir, "accounts.db")}
+	for _, change := range changes {
+		change(s)
+	}
 	if err := s.load(); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +66,7 @@ func (s *server) config() string {
 	}
 	%s
 	contactgate {
-		store bolt %s
+		store %s
 		email outbox %s
 	}
 }
@@ -75,7 +79,14 @@ http://%s {
 	}
 	respond "the app"
 }
-`, s.admin, filepath.Join(s.dir, "storage"), s.globals, s.store, s.t.Name(), s.site, s.extra)
+`, s.admin, filepath.Join(s.dir, "storage"), s.globals, s.storeWords(), s.t.Name(), s.site, s.extra)
+}
+
+func (s *server) storeWords() string {
+	if s.redis != "" {
+		return "redis " + s.redis
+	}
+	return "bolt " + s.store
 }
 
 // load loads the configuration as it is now.

@@ -21,6 +21,10 @@ func (u *Unfit) Error() string { return u.Problem + "; " + u.Remedy }
 // Note is something that an operator should know of a store that is used: a promise that it does not keep.
 type Note struct{ Text, Remedy string }
 
+// RedisRights are the commands that a Redis user needs (ACL SETUSER), besides the keys and the channel.
+const RedisRights = "+get +mget +set +getrange +exists +zadd +zrem +zrange +eval +evalsha +wait +publish +subscribe +unsubscribe " +
+	"+ping +hello +auth +select +asking +command +info +config|get +cluster|slots"
+
 // oldestRedis knows all commands that are used (ZRANGE with BYSCORE and BYLEX).
 var oldestRedis = [2]int{6, 2}
 
@@ -113,7 +117,6 @@ func older(version string, least [2]int) bool {
 func (c *RedisConfig) explain(err error) error {
 	var unfit *Unfit
 	var certificate *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &unfit):
 		return err
@@ -121,11 +124,9 @@ func (c *RedisConfig) explain(err error) error {
 		return &Unfit{"Redis does not let us in: " + err.Error(), "look at user and password in the URL, or the words username and password"}
 	case redis.IsPermissionError(err):
 		return &Unfit{"the Redis user may not do what is needed: " + err.Error(),
-			fmt.Sprintf("give it: ~%[1]s:* &%[1]s:* +@read +@write +@scripting +@pubsub +@connection +info +wait +config|get +cluster|slots", c.Namespace)}
+			fmt.Sprintf("give it: ~%[1]s:* &%[1]s:* %s", c.Namespace, RedisRights)}
 	case errors.As(err, &certificate):
 		return &Unfit{"the certificate of Redis is not accepted: " + certificate.Err.Error(), "name the authority that made it with the word ca, or the host as it is in the certificate"}
-	case errors.As(err, &record):
-		return &Unfit{"Redis does not speak TLS on this port", "write redis:// instead of rediss://, or name its TLS port"}
 	case c.Master != "" && errors.Is(err, redis.Nil):
 		return &Unfit{fmt.Sprintf("the Sentinels know no master called %q", c.Master), "look at \"sentinel monitor\" in their configuration"}
 	case c.Cluster && strings.Contains(err.Error(), "cluster support disabled"):

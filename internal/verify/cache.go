@@ -2,6 +2,7 @@ package verify
 
 import (
 	"hash/maphash"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,17 @@ type cache struct {
 	// changes has one counter for every stripe of people, so that a slow reader cannot put back what a change
 	// in the meantime has made untrue.
 	changes [1024]atomic.Uint64
-	seed    maphash.Seed
+	// told counts what the store tells of, for many stripes of keys: an entry is good as long as its own stripe's number
+	// and the one for all are what they were when it was read. Other nodes change records, too, and name them by keys.
+	told [1 << 18]atomic.Uint32
+	all  atomic.Uint32
+	seed maphash.Seed
+}
+
+// ticket is what was known of changes before the store was read.
+type ticket struct {
+	own               uint64
+	stripe, told, all uint32
 }
 
 type person struct{ realm, user string }
@@ -35,6 +46,7 @@ type known struct {
 	claims       claims
 	email, phone confirmed
 	at           time.Time
+	ticket       ticket
 }
 
 type claims struct{ email, phone string }
@@ -56,24 +68,47 @@ func (c *cache) close() { c.people.StopAllGoroutines() }
 func (c *cache) get(v Visitor, now time.Time) (known, bool) {
 	k, ok := c.people.GetIfPresent(person{v.Realm, v.User})
 	// A clock that stepped back makes an entry look young: it is not used then.
-	if !ok || now.Sub(k.at) >= cachedFor || now.Before(k.at) || k.claims != (claims{v.Email, v.Phone}) {
+	if !ok || now.Sub(k.at) >= cachedFor || now.Before(k.at) || k.claims != (claims{v.Email, v.Phone}) || c.outdated(k.ticket) {
 		return known{}, false
 	}
 	return k, true
 }
 
 // ticket is taken before the store is read and given to put.
-func (c *cache) ticket(v Visitor) uint64 { return c.stripe(v.Realm, v.User).Load() }
+func (c *cache) ticket(v Visitor, key string) ticket {
+	stripe := c.keyStripe(key)
+	return ticket{own: c.stripe(v.Realm, v.User).Load(), stripe: stripe, told: c.told[stripe].Load(), all: c.all.Load()}
+}
 
-func (c *cache) put(ticket uint64, v Visitor, k known) {
+func (c *cache) put(t ticket, v Visitor, k known) {
 	stripe := c.stripe(v.Realm, v.User)
-	if stripe.Load() != ticket {
+	if stripe.Load() != t.own {
 		return
 	}
+	k.ticket = t
 	c.people.Set(person{v.Realm, v.User}, k)
-	if stripe.Load() != ticket { // it changed while we wrote
+	if stripe.Load() != t.own { // it changed while we wrote
 		c.people.Invalidate(person{v.Realm, v.User})
 	}
+}
+
+// changed is told by the store (Store.Watch) which record was changed, by whatever node. An empty key means that any may
+// have been.
+func (c *cache) changed(key string) {
+	switch {
+	case key == "":
+		c.all.Add(1)
+	case strings.HasPrefix(key, accountPrefix):
+		c.told[c.keyStripe(key)].Add(1)
+	}
+}
+
+func (c *cache) outdated(t ticket) bool {
+	return c.told[t.stripe].Load() != t.told || c.all.Load() != t.all
+}
+
+func (c *cache) keyStripe(key string) uint32 {
+	return uint32(maphash.String(c.seed, key) % uint64(len(c.told)))
 }
 
 func (c *cache) forget(realm, user string) {

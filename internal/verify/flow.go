@@ -55,6 +55,8 @@ type Flow struct {
 	queues *queues
 	// outages are the times in which messages could not be handed over.
 	outages outages
+	// trouble is the outage of the store, if there is one.
+	trouble trouble
 	ready   atomic.Bool
 	// admitting lets one caller at a time ask whether the store is the right one.
 	admitting sync.Mutex
@@ -129,6 +131,7 @@ func (f *Flow) load(ctx context.Context, key string) (*policy.Account, error) {
 	if err != nil {
 		return nil, f.unavailable("get", "reading an account", err)
 	}
+	f.answers()
 	if r.Value == nil {
 		return nil, nil
 	}
@@ -203,16 +206,8 @@ func (f *Flow) updateKey(ctx context.Context, key string, change func(a *policy.
 	if err != nil {
 		return nil, f.unavailable("update", "changing an account", err)
 	}
+	f.answers()
 	return result, nil
-}
-
-// unavailable turns whatever a store says into the one error that callers know, and logs the cause.
-func (f *Flow) unavailable(operation, doing string, err error) error {
-	if f.Count != nil {
-		f.Count.StoreFailed(operation)
-	}
-	f.Log.Error(doing+" failed; people who are not known to be verified get 503 until this works again", "error", err)
-	return fmt.Errorf("%s: %w: %w", doing, ErrUnavailable, err)
 }
 
 // Verdict is a decision with what the app may be told.
@@ -260,8 +255,9 @@ func (f *Flow) decideFromStore(ctx context.Context, r *policy.Rules, v Visitor, 
 	if err := f.Admit(ctx); err != nil {
 		return Verdict{}, err
 	}
-	ticket := f.cache.ticket(v)
-	a, err := f.load(ctx, f.accountKey(v.Realm, v.User))
+	key := f.accountKey(v.Realm, v.User)
+	ticket := f.cache.ticket(v, key)
+	a, err := f.load(ctx, key)
 	if err != nil {
 		return Verdict{}, err
 	}

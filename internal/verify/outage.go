@@ -60,7 +60,7 @@ func (f *Flow) watchOutages(ctx context.Context) {
 	}
 	o.learned = now
 	if err := f.learnOutages(ctx); err != nil {
-		f.Log.Error("reading when senders were down failed", "error", err)
+		_ = f.unavailable("get", "reading when senders were down", err)
 		return
 	}
 	list := o.current()
@@ -144,7 +144,7 @@ func (f *Flow) changeOutages(ctx context.Context, change func([]policy.Outage) [
 		return store.Record{Value: text}, err
 	})
 	if err != nil {
-		f.Log.Error("writing down when senders were down failed", "error", err)
+		_ = f.unavailable("update", "writing down when senders were down", err)
 		return
 	}
 	f.outages.known.Store(&list)

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/fxamacker/cbor/v2"
@@ -63,10 +64,13 @@ func (f *Flow) sealRecord(key string, v any) ([]byte, error) {
 func (f *Flow) openRecord(key string, sealed []byte, v any) error {
 	plain, err := f.Keys.open(key, sealed)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	if err := cbor.Unmarshal(plain, v); err != nil {
-		return fmt.Errorf("decoding a record: %w", err)
+		return fmt.Errorf("%w: decoding a record: %w", errUnreadable, err)
 	}
 	return nil
 }
+
+// errUnreadable: the store answered, with something that is not ours.
+var errUnreadable = errors.New("unreadable")

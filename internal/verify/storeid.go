@@ -79,12 +79,24 @@ func (f *Flow) Admit(ctx context.Context) error {
 		if f.refused == nil {
 			f.Log.Error("the account store cannot be used yet", "error", err)
 		}
-		f.refused = &NotReady{Problem: err.Error(), Remedy: "the store is asked again every second"}
+		f.refused = notYet(err)
 	}
 	if f.refused != nil {
 		return f.refused
 	}
 	return nil
+}
+
+// notYet says what can be done about an error of the store.
+func notYet(err error) *NotReady {
+	var unfit *store.Unfit
+	switch {
+	case errors.As(err, &unfit):
+		return &NotReady{Problem: unfit.Problem, Remedy: unfit.Remedy}
+	case errors.Is(err, store.ErrPart):
+		return &NotReady{Problem: err.Error(), Remedy: acceptRemedy}
+	}
+	return &NotReady{Problem: err.Error(), Remedy: "the store is asked again every second"}
 }
 
 // AcceptEmptyStore takes the store as it is, on an operator's word.
@@ -114,7 +126,7 @@ func (f *Flow) admit(ctx context.Context, acceptReason string) error {
 		return fmt.Errorf("locking the name of the store: %w", err)
 	}
 	defer unlock()
-	inStore, err := f.storeID(ctx)
+	inStore, err := f.peekID(ctx)
 	if err != nil {
 		return err
 	}
@@ -124,6 +136,11 @@ func (f *Flow) admit(ctx context.Context, acceptReason string) error {
 	}
 	if no := f.compare(inStore, remembered); no != nil && (acceptReason == "" || no.Fatal) {
 		return no
+	}
+	if a, ok := f.Store.(store.Adopter); ok {
+		if err := a.Adopt(ctx, acceptReason != ""); err != nil {
+			return err
+		}
 	}
 	if acceptReason != "" {
 		f.Audit.Info("store_accepted", "reason", acceptReason)
@@ -176,6 +193,19 @@ func (f *Flow) compare(inStore, remembered *StoreID) *NotReady {
 
 func (f *Flow) storeID(ctx context.Context) (*StoreID, error) {
 	r, err := f.Store.Get(ctx, storeIDKey)
+	if err != nil {
+		return nil, fmt.Errorf("reading the name of the store: %w", err)
+	}
+	return decodeID(r.Value)
+}
+
+// peekID is storeID of whichever store is there now: one that is not the one it was answers nothing else.
+func (f *Flow) peekID(ctx context.Context) (*StoreID, error) {
+	a, ok := f.Store.(store.Adopter)
+	if !ok {
+		return f.storeID(ctx)
+	}
+	r, err := a.Peek(ctx, storeIDKey)
 	if err != nil {
 		return nil, fmt.Errorf("reading the name of the store: %w", err)
 	}

@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -56,6 +57,8 @@ func newWorkers(f *Flow) *workers {
 // Run works until the context ends, then waits for what is in hand.
 func (f *Flow) Run(ctx context.Context) {
 	w := f.work
+	defer f.Store.Watch(f.cache.changed)()
+	f.cache.changed("") // what was remembered before that
 	for range workerCount {
 		w.busy.Go(func() { w.loop(ctx) })
 	}
@@ -101,8 +104,8 @@ func (w *workers) findDue(ctx context.Context) {
 	defer cancel()
 	keys, err := w.flow.Store.Due(ctx, w.flow.now(), workerCount*8)
 	if err != nil {
-		if ctx.Err() == nil {
-			w.flow.Log.Error("looking for messages to send failed", "error", err)
+		if !errors.Is(ctx.Err(), context.Canceled) {
+			_ = w.flow.unavailable("due", "looking for messages to send", err)
 		}
 		return
 	}

@@ -4,8 +4,13 @@ package redistest
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	crand "crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
-	"fmt"
+	"math/big"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -217,4 +222,40 @@ func port(addr string) string {
 }
 
 // URL is the server for a Caddyfile.
-func (s *Server) URL() string { return fmt.Sprintf("redis://%s", s.Addr) }
+func (s *Server) URL() string { return "redis://" + s.Addr }
+
+// StartTLS runs a lone server with a TLS port besides, and gives that port's address and the file with the authority of
+// its certificate, which is for localhost.
+func StartTLS(t testing.TB, args ...string) (s *Server, address, ca string) {
+	t.Helper()
+	folder := t.TempDir()
+	ca, key := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
+	if err := certify(ca, key); err != nil {
+		t.Fatal(err)
+	}
+	port := FreePort(t)
+	s = Start(t, append([]string{"--tls-port", port, "--tls-cert-file", ca, "--tls-key-file", key, "--tls-ca-cert-file", ca, "--tls-auth-clients", "optional"}, args...)...)
+	return s, "localhost:" + port, ca
+}
+
+func certify(certFile, keyFile string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	cert, err := x509.CreateCertificate(crand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), 0o600),
+		os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+}
