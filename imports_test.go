@@ -31,8 +31,8 @@ type folder struct {
 var folders = map[string]folder{
 	".":      {ours: []string{"caddymodule"}, why: "xcaddy imports the module's root"},
 	"policy": {pure: true, why: "it decides: whoever wants to know why reads this and nothing else"},
-	"pages": {ours: []string{"policy"}, others: []string{"golang.org/x/text/", "github.com/nicksnyder/go-i18n/"}, pure: true,
-		why: "it shows what it is given, so that every page can be rendered in a test"},
+	"pages": {ours: []string{"policy"}, others: []string{"golang.org/x/text/", "github.com/nicksnyder/go-i18n/", "rsc.io/qr"}, pure: true,
+		why: "it shows what it is given, so that every page can be rendered in a test; qr says which squares of a code are black"},
 	"internal/store": {others: []string{"go.etcd.io/bbolt", "golang.org/x/sys/", "github.com/redis/go-redis/"},
 		why: "it keeps bytes and knows nothing of accounts, so that a second store needs no second set of rules"},
 	"internal/store/storetest": {ours: []string{"internal/store"}, others: []string{"pgregory.net/rapid"}, why: "the contract that any store must pass"},

@@ -13,6 +13,8 @@ import (
 type Brand struct {
 	// Name of the service, as people know it. New refuses an empty one.
 	Name string
+	// Issuer is what authenticator apps call it. Default: Name. One in ASCII makes a QR code that is easier to scan.
+	Issuer string
 	// Logo is shown in place of the name: the bytes of an SVG, PNG or WebP file of ours to serve. Empty: the name is shown.
 	Logo []byte
 	// LogoType is the logo's media type, "image/svg+xml", "image/png" or "image/webp".
@@ -44,7 +46,7 @@ func (b *Brand) check() error {
 	if strings.TrimSpace(b.Name) == "" {
 		faults = append(faults, errors.New("brand: the name is empty; give the name of the service as people know it"))
 	}
-	b.Name = tame(b.Name)
+	b.Name, b.Issuer = tame(b.Name), tame(b.Issuer)
 	if b.Accent == "" {
 		b.Accent = defaultAccent
 	}

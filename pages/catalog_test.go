@@ -198,14 +198,16 @@ func TestNoMessageIsThereTwice(t *testing.T) {
 	}
 }
 
-// What people read is about contacts and codes; the words of the house stay in the house.
+// What people read is about contacts and codes; the words of the house stay in the house. An authenticator app is called
+// what it is called where people get one.
 func TestVisibleWordsArePlain(t *testing.T) {
+	called := strings.NewReplacer("authenticator app", "", "google authenticator", "", "microsoft authenticator", "", "認証アプリ", "")
 	r := mustNew(t, testConfig())
 	for _, c := range r.catalogs {
 		for id, m := range c.messages {
 			for _, form := range forms(m) {
 				for _, word := range []string{"challenge", "verif", "authenticat", "token", "invalid", "チャレンジ", "認証", "トークン", "不正"} {
-					if strings.Contains(strings.ToLower(form), word) {
+					if strings.Contains(called.Replace(strings.ToLower(form)), word) {
 						t.Errorf("%s %s: %q", c.tag, id, form)
 					}
 				}

@@ -81,7 +81,7 @@ func TestPagesOfEveryLanguageLookAsTheyDid(t *testing.T) {
 			w := render(t, r, frame(lang, "verify"), v)
 			golden(t, filepath.Join("languages", lang, fmt.Sprintf("ask-grace-%d.golden.html", days)), w.Body.String())
 		}
-		for _, name := range []string{"code", "prove-mismatch"} {
+		for _, name := range []string{"code", "prove-mismatch", "offer", "setup-wrong", "recovery", "app", "appcode-used"} {
 			golden(t, filepath.Join("languages", lang, name+".golden.html"), render(t, r, frame(lang, "verify"), samples()[name]).Body.String())
 		}
 		m := mailSamples(r, lang)["code"]

@@ -73,9 +73,38 @@ func (r *Renderer) CodeMail(lang string, m CodeMail) (subject, text, html string
 	return r.write("code", lang, subject, m, m.At)
 }
 
-// NoticeMail writes the mail that tells a contact on file of a new one, which it does not name.
+// noticeWords are what a notice tells of, as a mail and as a text message.
+var noticeWords = map[string]struct{ mail, text string }{
+	"email":                  {"mail.notice.email", "text.notice.email"},
+	"phone":                  {"mail.notice.phone", "text.notice.phone"},
+	"authenticator_enrolled": {"mail.notice.app_enrolled", "text.notice.app_enrolled"},
+	"authenticator_removed":  {"mail.notice.app_removed", "text.notice.app_removed"},
+	"authenticator_codes":    {"mail.notice.app_codes", "text.notice.app_codes"},
+}
+
+// ofApp tells that a notice is about an authenticator app, not about a contact.
+func ofApp(kind string) bool { return strings.HasPrefix(kind, "authenticator_") }
+
+// OfApp tells that the notice is about an authenticator app.
+func (m NoticeMail) OfApp() bool { return ofApp(m.Kind) }
+
+// Told is what a notice of a kind tells; of a kind that is not known it tells that a contact was added.
+func (p *page) Told(kind string) (string, error) {
+	words, ok := noticeWords[kind]
+	if !ok {
+		words = noticeWords["email"]
+	}
+	return p.T(words.mail, "Brand", p.Brand.Name)
+}
+
+// NoticeMail writes the mail that tells a contact on file of a new one, which it does not name, or of a change to the
+// authenticator app.
 func (r *Renderer) NoticeMail(lang string, m NoticeMail) (subject, text, html string, err error) {
-	if subject, err = r.catalogFor(lang).plain("mail.notice.subject", "Brand", r.brand.Name); err != nil {
+	id := "mail.notice.subject"
+	if m.OfApp() {
+		id = "mail.notice.app_subject"
+	}
+	if subject, err = r.catalogFor(lang).plain(id, "Brand", r.brand.Name); err != nil {
 		return "", "", "", err
 	}
 	m.Host = tame(m.Host)

@@ -214,6 +214,12 @@ func (p *page) Wrong() bool {
 		return v.Problem != "" || v.State == "failed"
 	case Add:
 		return v.Problem != ""
+	case Offer:
+		return v.Expired
+	case Setup:
+		return v.Problem != ""
+	case AppCode:
+		return v.Problem != ""
 	}
 	return false
 }

@@ -30,7 +30,11 @@ var (
 const (
 	sender  = "Example account team <account-security-noreply@example.com>"
 	subject = "Your Example security code"
+	key     = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 )
+
+var recoveryCodes = []string{"K7M2Q9XW4D", "0123456789", "ABCDEFGHJK", "MNPQRSTVWX", "YZ01234567",
+	"89ABCDEFGH", "JKMNPQRSTV", "WXYZ012345", "6789ABCDEF", "GHJKMNPQRS"}
 
 // samples are the pages in every state worth a look.
 func samples() map[string]View {
@@ -98,6 +102,41 @@ func samples() map[string]View {
 		"done-again": Done{Continue: "/", Verified: []string{private.Masked, work.Masked}},
 		"done-none":  Done{Continue: "/"},
 
+		"ask-app":      Ask{Contacts: []Choice{private}, App: true, Overdue: true},
+		"ask-app-only": Ask{App: true, Overdue: true},
+
+		"offer":         Offer{After: 30 * 24 * time.Hour},
+		"offer-quiet":   Offer{},
+		"offer-expired": Offer{After: 30 * 24 * time.Hour, Expired: true},
+		"offer-removed": Offer{After: 30 * 24 * time.Hour, Removed: true},
+
+		"setup":         Setup{Key: key, Account: "anna"},
+		"setup-empty":   Setup{Key: key, Account: "anna", Problem: "empty"},
+		"setup-wrong":   Setup{Key: key, Account: "anna", Problem: "wrong", Left: 3},
+		"setup-last":    Setup{Key: key, Account: "anna", Problem: "wrong", Wait: 5 * time.Minute},
+		"setup-wait":    Setup{Key: key, Account: "anna", Problem: "wait", Wait: 4 * time.Minute},
+		"setup-stopped": Setup{Key: key, Account: "anna", Problem: "stopped"},
+
+		"recovery":         Recovery{Codes: recoveryCodes},
+		"recovery-renewed": Recovery{Codes: recoveryCodes, Renewed: true},
+
+		"app":         App{Enrolled: now.Add(-50 * 24 * time.Hour), Left: 7, Continue: "/"},
+		"app-none":    App{Enrolled: now.Add(-50 * 24 * time.Hour), Continue: "/"},
+		"app-paused":  App{Enrolled: now.Add(-50 * 24 * time.Hour), Left: 10, Wait: 3 * time.Minute, Continue: "/"},
+		"app-stopped": App{Enrolled: now.Add(-50 * 24 * time.Hour), Left: 1, Stopped: true, Continue: "/"},
+
+		"appcode":          AppCode{},
+		"appcode-empty":    AppCode{Problem: "empty"},
+		"appcode-wrong":    AppCode{Problem: "wrong", Left: 3},
+		"appcode-last":     AppCode{Problem: "wrong", Wait: 5 * time.Minute},
+		"appcode-recovery": AppCode{Problem: "wrong", Left: 2, Recovering: true},
+		"appcode-used":     AppCode{Problem: "used", Left: 3},
+		"appcode-wait":     AppCode{Problem: "wait", Wait: 4 * time.Minute},
+		"appcode-stopped":  AppCode{Problem: "stopped"},
+		"appcode-replaced": AppCode{Problem: "replaced"},
+
+		"done-app": Done{App: true, Continue: "/inbox", Verified: []string{private.Masked}},
+
 		"notsent":         NotSent{},
 		"frozen":          Frozen{Reference: "K7QX2MPA4D", Since: now.Add(-50 * time.Hour), ByPerson: true},
 		"frozen-operator": Frozen{Reference: "K7QX2MPA4D", Since: now.Add(-50 * time.Hour)},
@@ -135,6 +174,9 @@ func mailSamples(r *Renderer, lang string) map[string][3]string {
 	keep("code")(r.CodeMail(lang, CodeMail{Code: "047193", Minutes: 10, Host: "app.example.com", Browser: "Firefox", At: now}))
 	keep("code-adding")(r.CodeMail(lang, CodeMail{Code: "047193", Minutes: 1, Host: "app.example.com", At: now, Adding: true}))
 	keep("notice")(r.NoticeMail(lang, NoticeMail{Kind: "email", At: now, Host: "app.example.com", HoldUntil: now.Add(72 * time.Hour)}))
+	keep("notice-app-enrolled")(r.NoticeMail(lang, NoticeMail{Kind: "authenticator_enrolled", At: now, Host: "app.example.com"}))
+	keep("notice-app-removed")(r.NoticeMail(lang, NoticeMail{Kind: "authenticator_removed", At: now, Host: "app.example.com"}))
+	keep("notice-app-codes")(r.NoticeMail(lang, NoticeMail{Kind: "authenticator_codes", At: now, Host: "app.example.com"}))
 	keep("notice-phone")(r.NoticeMail(lang, NoticeMail{Kind: "phone", At: now, Host: "app.example.com"}))
 	return list
 }

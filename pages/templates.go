@@ -10,7 +10,7 @@ import (
 )
 
 // views lists every page, with nothing in it.
-var views = []View{Ask{}, Prove{}, Code{}, Add{}, Done{}, NotSent{}, Frozen{}, Stale{}, Help{}, Trouble{}}
+var views = []View{Ask{}, Prove{}, Code{}, Add{}, Offer{}, Setup{}, Recovery{}, App{}, AppCode{}, Done{}, NotSent{}, Frozen{}, Stale{}, Help{}, Trouble{}}
 
 type templates map[string]*template.Template
 
@@ -68,11 +68,16 @@ func (r *Renderer) rehearse() error {
 				faults = append(faults, fmt.Errorf("the page %q in %s: %w", v.template(), c.tag, err))
 			}
 		}
+		if _, err := r.RecoveryFile(c.tag.String(), nil, now); err != nil {
+			faults = append(faults, err)
+		}
 		if _, _, _, err := r.CodeMail(c.tag.String(), CodeMail{}); err != nil {
 			faults = append(faults, err)
 		}
-		if _, _, _, err := r.NoticeMail(c.tag.String(), NoticeMail{}); err != nil {
-			faults = append(faults, err)
+		for kind := range noticeWords {
+			if _, _, _, err := r.NoticeMail(c.tag.String(), NoticeMail{Kind: kind}); err != nil {
+				faults = append(faults, err)
+			}
 		}
 		faults = append(faults, r.rehearsePhones(c.tag.String()))
 	}
@@ -83,9 +88,13 @@ func (r *Renderer) rehearse() error {
 func (r *Renderer) rehearsePhones(lang string) error {
 	_, code := r.CodeText(lang, CodeText{})
 	_, _, call := r.CodeCall(lang, CodeCall{})
-	_, email := r.NoticeText(lang, NoticeText{Kind: "email"})
-	_, phone := r.NoticeText(lang, NoticeText{Kind: "phone", Code: "-", Page: "-"})
-	return errors.Join(code, call, email, phone)
+	faults := []error{code, call}
+	for kind := range noticeWords {
+		_, notice := r.NoticeText(lang, NoticeText{Kind: kind})
+		_, coded := r.NoticeText(lang, NoticeText{Kind: kind, Code: "-", Page: "-"})
+		faults = append(faults, notice, coded)
+	}
+	return errors.Join(faults...)
 }
 
 // messageIDs lists the messages that a template says by name, in all its branches.

@@ -42,19 +42,19 @@ func boundLine(host, code string) string {
 	return "\n\n@" + name + " #" + tame(code)
 }
 
-// NoticeText writes the text message that tells a number on file of a new contact, which it does not name. There is no
-// link in it that does anything: the code is to be typed.
+// NoticeText writes the text message that tells a number on file of a new contact, which it does not name, or of a change
+// to the authenticator app. There is no link in it that does anything: the code is to be typed.
 func (r *Renderer) NoticeText(lang string, m NoticeText) (string, error) {
 	c := r.catalogFor(lang)
 	when, err := r.moment(c, m.At, m.At)
 	if err != nil {
 		return "", err
 	}
-	id := "text.notice.email"
-	if m.Kind == "phone" {
-		id = "text.notice.phone"
+	words, ok := noticeWords[m.Kind]
+	if !ok {
+		words = noticeWords["email"]
 	}
-	told, err := c.plain(id, "When", Mark{Text: when}, "Brand", r.brand.Name)
+	told, err := c.plain(words.text, "When", Mark{Text: when}, "Brand", r.brand.Name)
 	if err != nil {
 		return "", err
 	}

@@ -48,6 +48,8 @@ type Ask struct {
 	Failed string
 	// FailedMasked is the contact that it concerns.
 	FailedMasked string
+	// App: an authenticator app will do as well as a contact.
+	App bool
 }
 
 // Prove is step 2, "show that you know it". (POST verify/send without a proof, or with a wrong one)
@@ -119,6 +121,55 @@ type Done struct {
 	Second bool
 	// Verified lists what is confirmed now, masked.
 	Verified []string
+	// App: it was the authenticator app that answered.
+	App bool
+}
+
+// Offer is step 4, the offer of an authenticator app. (GET authenticator, while there is none)
+type Offer struct {
+	// After is how long "later" lasts; zero: nothing is said of it.
+	After time.Duration
+	// Expired: what was begun was not confirmed in time. Removed: the app was removed a moment ago.
+	Expired, Removed bool
+}
+
+// Setup is the app being set up. (GET authenticator/setup, and POST with a wrong code)
+type Setup struct {
+	// Key is what the app is to know, in base32; Account is whose it is.
+	Key, Account string
+	// Problem is "", "empty", "wrong" (the first with Left tries, after the last one see Wait), "wait" (too many; see Wait) or "stopped" (100 wrong in a row: an operator has to act).
+	Problem string
+	Left    int
+	Wait    time.Duration
+}
+
+// Recovery are the recovery codes, this once. (POST authenticator/setup and authenticator/codes)
+type Recovery struct {
+	Codes []string
+	// Renewed: they take the place of former ones.
+	Renewed bool
+}
+
+// App is what there is of an authenticator app. (GET authenticator, when there is one)
+type App struct {
+	Enrolled time.Time
+	// Left is how many recovery codes are left.
+	Left int
+	// Wait is how long it cannot be used, after wrong codes; Stopped: not before an operator acts.
+	Wait    time.Duration
+	Stopped bool
+	// Continue is the path to go on to, on this site.
+	Continue string
+}
+
+// AppCode asks for a code of the app. (GET verify/code, and POST with a wrong code)
+type AppCode struct {
+	// Problem is "", "empty", "wrong" (with Left tries, after the last one see Wait), "used" (right, and entered before), "wait" (too many; see Wait), "stopped" (100 wrong in a row: an operator has to act) or "replaced" (asked for elsewhere).
+	Problem string
+	Left    int
+	Wait    time.Duration
+	// Recovering: what was typed may have been a recovery code, so the field for those is open.
+	Recovering bool
 }
 
 // NotSent answers a form of the app that was posted while access is blocked. (403)
@@ -161,16 +212,21 @@ type Trouble struct {
 	Back string
 }
 
-func (Ask) template() string     { return "ask" }
-func (Prove) template() string   { return "prove" }
-func (Code) template() string    { return "code" }
-func (Add) template() string     { return "add" }
-func (Done) template() string    { return "done" }
-func (NotSent) template() string { return "notsent" }
-func (Frozen) template() string  { return "frozen" }
-func (Stale) template() string   { return "stale" }
-func (Help) template() string    { return "help" }
-func (Trouble) template() string { return "trouble" }
+func (Ask) template() string      { return "ask" }
+func (Prove) template() string    { return "prove" }
+func (Code) template() string     { return "code" }
+func (Add) template() string      { return "add" }
+func (Done) template() string     { return "done" }
+func (Offer) template() string    { return "offer" }
+func (Setup) template() string    { return "setup" }
+func (Recovery) template() string { return "recovery" }
+func (App) template() string      { return "app" }
+func (AppCode) template() string  { return "appcode" }
+func (NotSent) template() string  { return "notsent" }
+func (Frozen) template() string   { return "frozen" }
+func (Stale) template() string    { return "stale" }
+func (Help) template() string     { return "help" }
+func (Trouble) template() string  { return "trouble" }
 
 // CodeMail is the message that carries a code.
 type CodeMail struct {
@@ -183,9 +239,10 @@ type CodeMail struct {
 	Adding bool
 }
 
-// NoticeMail tells a contact on file that another one was added.
+// NoticeMail tells a contact on file that another one was added, or what became of the authenticator app.
 type NoticeMail struct {
-	// Kind of the new contact, "email" or "phone". The new contact itself is never shown.
+	// Kind of the new contact, "email" or "phone". The new contact itself is never shown. Of an app:
+	// "authenticator_enrolled", "authenticator_removed" or "authenticator_codes" (new recovery codes).
 	Kind      string
 	At        time.Time
 	Host      string
@@ -207,9 +264,9 @@ type CodeCall struct {
 	Minutes int
 }
 
-// NoticeText tells a number on file that another contact was added.
+// NoticeText tells a number on file that another contact was added, or what became of the authenticator app.
 type NoticeText struct {
-	// Kind of the new contact, "email" or "phone". The new contact itself is never shown.
+	// Kind is as in NoticeMail.
 	Kind string
 	At   time.Time
 	Host string
