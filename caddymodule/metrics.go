@@ -84,7 +84,7 @@ type counter struct{ store string }
 
 var deliveries = map[policy.Delivery]string{
 	policy.TakenOver: "accepted", policy.RefusedForGood: "refused", policy.AskedToWait: "deferred",
-	policy.NotReached: "failed", policy.BrokenOff: "broken_off", policy.LostAnswer: "unanswered",
+	policy.NotReached: "failed", policy.OutOfOrder: "failed", policy.BrokenOff: "broken_off", policy.LostAnswer: "unanswered",
 }
 
 func (counter) CodeSent(channel policy.Channel, d policy.Delivery, took time.Duration) {

@@ -89,7 +89,7 @@ func (a *App) makeRuntime(ctx context.Context) (*runtime, error) {
 		return nil, err
 	}
 	flow := verify.New(verify.Config{
-		Store: a.store, Keys: keys, Registry: registry{a.storage}, Courier: &courier{a},
+		Store: a.store, Keys: keys, Registry: registry{a.storage}, Courier: &courier{a}, Carries: a.carries,
 		Now: time.Now, Rand: rand.Reader, Log: a.log, Audit: a.audit, Count: counter{storeName(a.store)},
 	})
 	var no *verify.NotReady
@@ -262,12 +262,12 @@ func (g *Gate) letter(l verify.Letter) delivery.Letter {
 	return letter
 }
 
-// Reachable tells whether the mail server can be used, so that an outage is known to be over.
-func (c *courier) Reachable(ctx context.Context) error {
-	if sender := c.app.sender(policy.ByEmail); sender != nil {
+// Reachable tells whether a channel's carrier can be used, so that an outage is known to be over.
+func (c *courier) Reachable(ctx context.Context, channel policy.Channel) error {
+	if sender := c.app.sender(channel); sender != nil {
 		return sender.Check(ctx)
 	}
-	return errors.ErrUnsupported // only the next message can tell
+	return nil // the configuration has no such channel any more: it cannot be down
 }
 
 // outcome turns a sender's error into what the account remembers. Senders' errors hold no recipient.
@@ -283,6 +283,8 @@ func (c *courier) outcome(l verify.Letter, err error) policy.Delivery {
 		return policy.AskedToWait
 	case errors.Is(err, delivery.ErrBrokenOff):
 		return policy.BrokenOff
+	case errors.Is(err, delivery.ErrOutOfOrder):
+		return policy.OutOfOrder
 	case errors.Is(err, delivery.ErrUnreachable):
 		return policy.NotReached
 	}

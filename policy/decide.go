@@ -148,8 +148,10 @@ type Facts struct {
 	Entered []Entry
 	// Authenticator: an authenticator app is enrolled.
 	Authenticator bool
-	// Outages of our senders, which are no fact of the account but excuse it.
+	// Outages of our senders, which are no fact of the account but excuse it; Ways are the channels by which the person can
+	// be reached, which have to be down all.
 	Outages []Outage
+	Ways    []Channel
 }
 
 // Step is one line of a trace: a rule, and whether it answered.

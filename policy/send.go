@@ -117,6 +117,8 @@ const (
 	NotReached
 	// BrokenOff: the carrier fell silent over this message before it took it. It is no outage.
 	BrokenOff
+	// OutOfOrder: the carrier is there, and answered that it cannot serve us now.
+	OutOfOrder
 )
 
 // Settle writes down how an attempt at a message ended. It reports whether the message was still there: another worker
@@ -137,7 +139,7 @@ func (a *Account) Settle(id string, d Delivery, now time.Time) bool {
 	case AskedToWait:
 		s.Handed--
 		s.NotBefore = now.Add(retryAfter(s.Tries, s.Kind))
-	case NotReached, BrokenOff:
+	case NotReached, BrokenOff, OutOfOrder:
 		s.Handed--
 		if s.Kind == SendCode {
 			// The person is told that nothing was sent; a mail that arrives later all the same would be a lie.

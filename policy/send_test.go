@@ -91,6 +91,7 @@ func TestHowAMessageIsSettled(t *testing.T) {
 		{"a notice was taken over", SendNotice, TakenOver, false, SendAccepted, 0, 1, 0},
 		{"a notice was refused", SendNotice, RefusedForGood, false, SendRefused, 0, 1, 0},
 		{"a notice shall wait", SendNotice, AskedToWait, true, SendWaiting, 10 * time.Second, 1, 0},
+		{"a code met a carrier that is out of order: it is no send", SendCode, OutOfOrder, false, SendFailed, 0, 0, 0},
 		{"a notice reached nobody: it is tried again", SendNotice, NotReached, true, SendWaiting, 10 * time.Second, 1, 0},
 	} {
 		a := withRows(row("m1", c.kind))

@@ -136,7 +136,7 @@ func (f *Flow) Later(ctx context.Context, r *policy.Rules, v Visitor, q policy.R
 	q.Evidence = v.evidence()
 	var d policy.Decision
 	_, err := f.update(ctx, v, now, func(a *policy.Account) bool {
-		d = r.Decide(q, f.facts(a, now), now)
+		d = r.Decide(q, f.facts(a, r, now), now)
 		if d.Action != policy.Ask || !r.Dated(a.Facts(now), now) {
 			return false
 		}

@@ -26,9 +26,11 @@ type Config struct {
 	// Registry remembers, apart from the store, which store this is.
 	Registry Registry
 	Courier  Courier
-	Now      func() time.Time
-	Rand     io.Reader
-	Log      *slog.Logger
+	// Carries tells whether messages of a channel can be sent at all; nil: of every one.
+	Carries func(policy.Channel) bool
+	Now     func() time.Time
+	Rand    io.Reader
+	Log     *slog.Logger
 	// Audit gets one line for every change of an account, every code sent, tried, accepted.
 	Audit *slog.Logger
 	// Count is told of what metrics show; nil counts nothing.
@@ -264,19 +266,19 @@ func (f *Flow) decideFromStore(ctx context.Context, r *policy.Rules, v Visitor, 
 	if a == nil {
 		a = &policy.Account{}
 	}
-	before := f.facts(a, now)
+	before := f.facts(a, r, now)
 	d := r.Decide(q, before, now)
 	named := claimsOf(r, v)
 	if d.Records() || d.Standing != policy.Exempt && d.Standing != policy.Frozen && claimsNews(a, named) {
 		a, err = f.update(ctx, v, now, func(a *policy.Account) bool {
 			news := f.nameClaims(a, named, r, now)
-			before = f.facts(a, now)
+			before = f.facts(a, r, now)
 			d = r.Decide(q, before, now)
 			a.Record(r, q, d, now)
 			return news || d.Records()
 		})
 		if errors.Is(err, ErrFrozen) { // by somebody, since it was read
-			return Verdict{Decision: r.Decide(q, f.facts(a, now), now), Account: a}, nil
+			return Verdict{Decision: r.Decide(q, f.facts(a, r, now), now), Account: a}, nil
 		}
 		if err != nil {
 			return Verdict{}, err

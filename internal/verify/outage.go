@@ -17,11 +17,14 @@ const (
 	// outagesKey is where all nodes keep the outages of the senders.
 	outagesKey = "m/outages"
 	// mostOutages are remembered, the latest last.
-	mostOutages = 20
+	mostOutages = 60
 	// oneOutage is how close two times without carriers are to count as one.
 	oneOutage = 10 * time.Minute
 	// probeEvery is how often carriers are tried while an outage lasts: its end starts people's 24 hours.
 	probeEvery = 10 * time.Second
+	// believed is how long a carrier that answers that it cannot serve us is believed to be down although it can be
+	// reached: by then somebody has tried it, or its channel is of little use to anybody.
+	believed = 24 * time.Hour
 	// learnEvery is how old a node's knowledge of outages may be.
 	learnEvery = 5 * time.Second
 )
@@ -43,13 +46,47 @@ func (o *outages) current() []policy.Outage {
 }
 
 // facts are those of an account, with the outages that may excuse it.
-func (f *Flow) facts(a *policy.Account, now time.Time) policy.Facts {
+func (f *Flow) facts(a *policy.Account, r *policy.Rules, now time.Time) policy.Facts {
 	facts := a.Facts(now)
-	facts.Outages = f.outages.current()
+	if facts.Outages = f.outages.current(); len(facts.Outages) > 0 {
+		facts.Ways = f.ways(a, r, now)
+	}
 	return facts
 }
 
-// watchOutages runs with every poll: it learns what other nodes know, and looks whether an outage is over.
+// ways are the channels by which a code can reach somebody: those of the contacts on file, and for who has none those by
+// which one can be added.
+func (f *Flow) ways(a *policy.Account, r *policy.Rules, now time.Time) []policy.Channel {
+	var ways []policy.Channel
+	open := func(channels ...policy.Channel) {
+		for _, c := range channels {
+			if !slices.Contains(ways, c) && (f.Carries == nil || f.Carries(c)) {
+				ways = append(ways, c)
+			}
+		}
+	}
+	for i := range a.Contacts {
+		if c := &a.Contacts[i]; c.Usable(now) {
+			channels, _ := Channels(r, *c)
+			open(channels...)
+		}
+	}
+	if len(ways) > 0 {
+		return ways
+	}
+	open(policy.ByEmail)
+	for _, c := range r.Countries {
+		if c.SMS {
+			open(policy.BySMS)
+		}
+		if c.Voice {
+			open(policy.ByVoice)
+		}
+	}
+	return ways
+}
+
+// watchOutages learns, now and then, what other nodes know, and looks whether an outage is over.
 func (f *Flow) watchOutages(ctx context.Context) {
 	o := &f.outages
 	o.mu.Lock()
@@ -63,15 +100,24 @@ func (f *Flow) watchOutages(ctx context.Context) {
 		_ = f.unavailable("get", "reading when senders were down", err)
 		return
 	}
-	list := o.current()
-	if len(list) == 0 || !list[len(list)-1].Ended.IsZero() || now.Sub(o.probed) < probeEvery {
+	if now.Sub(o.probed) < probeEvery {
 		return
 	}
-	o.probed = now
+	var probing sync.WaitGroup
+	for _, outage := range o.current() {
+		if outage.Ended.IsZero() && (!outage.Refusing || now.Sub(outage.Failed) > believed) {
+			o.probed = now
+			probing.Go(func() { f.probe(ctx, outage.Channel, now) })
+		}
+	}
+	probing.Wait()
+}
+
+func (f *Flow) probe(ctx context.Context, channel policy.Channel, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, carrying)
 	defer cancel()
-	if p, ok := f.Courier.(Prober); ok && p.Reachable(ctx) == nil {
-		f.carriersBack(ctx, now)
+	if p, ok := f.Courier.(Prober); ok && p.Reachable(ctx, channel) == nil {
+		f.carriersBack(ctx, channel, now)
 	}
 }
 
@@ -89,39 +135,55 @@ func (f *Flow) learnOutages(ctx context.Context) error {
 	return err
 }
 
-// learnFrom takes an attempt at a message as news of the carriers. A message that ended meanwhile says nothing of them.
+// learnFrom takes an attempt at a message as news of its carrier. A message that ended meanwhile says nothing of it.
 func (f *Flow) learnFrom(ctx context.Context, s policy.Send, result policy.Delivery) {
 	now := f.now()
 	switch {
-	case result == policy.NotReached && now.Before(s.Ends):
-		f.carriersGone(ctx, now)
+	case (result == policy.NotReached || result == policy.OutOfOrder) && now.Before(s.Ends):
+		f.carriersGone(ctx, s.Channel, result == policy.OutOfOrder, now)
 	case result == policy.TakenOver || result == policy.RefusedForGood:
-		if list := f.outages.current(); len(list) > 0 && list[len(list)-1].Ended.IsZero() {
-			f.carriersBack(ctx, now)
+		list := f.outages.current()
+		if i := latest(list, s.Channel); i >= 0 && list[i].Ended.IsZero() {
+			f.carriersBack(ctx, s.Channel, now)
 		}
 	}
 }
 
-// carriersGone and carriersBack write down that carriers could not be used, and that they can again.
-func (f *Flow) carriersGone(ctx context.Context, now time.Time) {
-	f.changeOutages(ctx, func(list []policy.Outage) []policy.Outage {
-		if n := len(list); n > 0 && (list[n-1].Ended.IsZero() || now.Sub(list[n-1].Ended) < oneOutage) {
-			// Still, or again: a carrier that comes and goes is one outage, or it would push out those before.
-			list[n-1].Ended = time.Time{}
-			return list
+// latest finds the last outage of a channel; -1: it had none.
+func latest(list []policy.Outage, channel policy.Channel) int {
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].Channel == channel {
+			return i
 		}
-		f.Log.Error("messages cannot be handed over; deadlines that fall in this time move to 24 h after its end")
-		return append(list, policy.Outage{Began: now})
+	}
+	return -1
+}
+
+// carriersGone and carriersBack write down that a channel's carrier could not be used, and that it can again.
+func (f *Flow) carriersGone(ctx context.Context, channel policy.Channel, refusing bool, now time.Time) {
+	f.changeOutages(ctx, func(list []policy.Outage) []policy.Outage {
+		i := latest(list, channel)
+		if i < 0 || !list[i].Ended.IsZero() && now.Sub(list[i].Ended) >= oneOutage {
+			f.Log.Error("messages cannot be handed over; deadlines that fall in this time move to 24 h after its end, for people who cannot be reached by another channel", "channel", string(channel))
+			return append(list, policy.Outage{Channel: channel, Began: now, Refusing: refusing, Failed: now})
+		}
+		// Still, or again: a carrier that comes and goes is one outage, or it would push out those before.
+		o := &list[i]
+		o.Ended, o.Refusing = time.Time{}, o.Refusing || refusing
+		if now.Sub(o.Failed) >= time.Minute { // not a write for every message
+			o.Failed = now
+		}
+		return list
 	})
 }
 
-func (f *Flow) carriersBack(ctx context.Context, now time.Time) {
+func (f *Flow) carriersBack(ctx context.Context, channel policy.Channel, now time.Time) {
 	f.changeOutages(ctx, func(list []policy.Outage) []policy.Outage {
-		n := len(list)
-		if n == 0 || !list[n-1].Ended.IsZero() {
+		i := latest(list, channel)
+		if i < 0 || !list[i].Ended.IsZero() {
 			return list
 		}
-		list[n-1].Ended = now
+		list[i].Ended, list[i].Refusing = now, false
 		return list
 	})
 }
@@ -157,6 +219,11 @@ func decodeOutages(text []byte) ([]policy.Outage, error) {
 	var list []policy.Outage
 	if err := json.Unmarshal(text, &list); err != nil {
 		return nil, fmt.Errorf("decoding when senders were down: %w", err)
+	}
+	for i := range list {
+		if list[i].Channel == "" { // written when mail was all there was
+			list[i].Channel = policy.ByEmail
+		}
 	}
 	return list, nil
 }

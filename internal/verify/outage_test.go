@@ -19,7 +19,7 @@ func (c *downCourier) Deliver(context.Context, Letter) policy.Delivery {
 	return policy.NotReached
 }
 
-func (c *downCourier) Reachable(context.Context) error {
+func (c *downCourier) Reachable(context.Context, policy.Channel) error {
 	if c.up {
 		return nil
 	}
@@ -85,5 +85,130 @@ func TestRefusedRecipientIsNoOutage(t *testing.T) {
 	h.watchOutages(t.Context())
 	if v := h.open(ann); v.Action != policy.Block {
 		t.Errorf("%+v", v.Decision)
+	}
+}
+
+// channels is a courier whose channels are down each by themselves.
+type channels struct {
+	down  map[policy.Channel]policy.Delivery
+	asked map[policy.Channel]int
+}
+
+func (c *channels) Deliver(_ context.Context, l Letter) policy.Delivery {
+	if d, down := c.down[policy.Channel(l.Channel)]; down {
+		return d
+	}
+	return policy.TakenOver
+}
+
+func (c *channels) Reachable(_ context.Context, channel policy.Channel) error {
+	c.asked[channel]++
+	if c.down[channel] == policy.NotReached {
+		return errors.New("no route")
+	}
+	return nil
+}
+
+// texted asks for a code to the number, and hands the message over: there are no workers to wait for.
+func (h *house) texted(v Visitor, channel policy.Channel) {
+	h.Helper()
+	ctx, cancel := context.WithTimeout(h.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := h.Start(ctx, &h.rules, v, h.Handle(v, h.contact(v, mobile).ID), channel, "5634", "/app"); err != nil {
+		h.Fatal(err)
+	}
+	h.settle(v)
+}
+
+// Somebody who can be reached by another channel has no reason to be late; somebody who cannot is not locked out.
+func TestOutageOfOneChannelExcusesThoseWhoHaveNoOther(t *testing.T) {
+	h := newHouse(t, withPhones, withoutWorkers)
+	carriers := &channels{map[policy.Channel]policy.Delivery{policy.BySMS: policy.NotReached, policy.ByVoice: policy.NotReached}, map[policy.Channel]int{}}
+	h.Flow.Courier = carriers
+	phone, both, mail, nothing := h.caller("phone"), h.caller("both"), h.person("mail", "browser"), h.person("nothing", "browser")
+	both.Email, nothing.Email = "both.long@example.com", ""
+	everybody := []Visitor{phone, both, mail, nothing}
+	for _, v := range everybody {
+		h.open(v)
+	}
+	h.set(noon.Add(7*day - time.Minute))
+	h.texted(phone, policy.BySMS)
+	h.set(noon.Add(7*day + time.Hour))
+	h.watchOutages(t.Context())
+	for _, v := range everybody {
+		if got := h.open(v); got.Action != policy.Block {
+			t.Errorf("%s, while calls go out: %+v", v.User, got.Decision)
+		}
+	}
+	// Calls are down as well, from before the next deadline.
+	h.set(noon.Add(6 * day))
+	later := h.caller("later")
+	h.set(noon)
+	h.open(later)
+	h.set(noon.Add(7*day - 2*time.Minute))
+	h.texted(later, policy.ByVoice)
+	h.texted(phone, policy.BySMS)
+	h.set(noon.Add(7*day + 2*time.Hour))
+	h.watchOutages(t.Context())
+	for v, want := range map[*Visitor]policy.Action{&phone: policy.Ask, &later: policy.Ask, &both: policy.Block, &mail: policy.Block, &nothing: policy.Block} {
+		if got := h.open(*v); got.Action != want {
+			t.Errorf("%s, while no phone is reached: %+v", v.User, got.Decision)
+		}
+	}
+	// Texts are back first: that is when people could have been reached.
+	delete(carriers.down, policy.BySMS)
+	h.move(probeEvery)
+	h.watchOutages(t.Context())
+	back := h.Now()
+	h.move(time.Hour)
+	if got := h.open(later); got.Action != policy.Ask || !got.Deadline.Equal(back.Add(day)) {
+		t.Errorf("after texts were back: %+v", got.Decision)
+	}
+	if lines := h.log.lines(t, "messages cannot be handed over; deadlines that fall in this time move to 24 h after its end, for people who cannot be reached by another channel"); len(lines) != 2 {
+		t.Errorf("logged %d times", len(lines))
+	}
+}
+
+// A provider that takes connections and answers 503 is down, however well it can be reached: until it takes a message, or
+// nobody has tried it for a day.
+func TestCarrierThatRefusesIsDownUntilItTakesAMessage(t *testing.T) {
+	for _, end := range []string{"a message", "a day"} {
+		h := newHouse(t, withPhones, withoutWorkers)
+		carriers := &channels{map[policy.Channel]policy.Delivery{policy.BySMS: policy.OutOfOrder, policy.ByVoice: policy.OutOfOrder}, map[policy.Channel]int{}}
+		h.Flow.Courier = carriers
+		ann := h.caller("ann")
+		h.open(ann)
+		h.set(noon.Add(7*day - time.Hour))
+		for _, channel := range []policy.Channel{policy.BySMS, policy.ByVoice} {
+			h.texted(ann, channel)
+			h.move(time.Minute)
+		}
+		for range 100 {
+			h.move(10 * time.Minute)
+			h.watchOutages(t.Context())
+		}
+		if got := h.open(ann); got.Action != policy.Ask || carriers.asked[policy.BySMS] != 0 {
+			t.Errorf("16 hours later, asked %d times: %+v", carriers.asked[policy.BySMS], got.Decision)
+		}
+		carriers.down = nil
+		if end == "a message" {
+			h.texted(ann, policy.BySMS)
+		} else {
+			h.move(8 * time.Hour)
+			h.watchOutages(t.Context())
+		}
+		back := h.Now()
+		h.move(time.Hour)
+		if got := h.open(ann); got.Action != policy.Ask || !got.Deadline.Equal(back.Add(day)) {
+			t.Errorf("%s ends it: %+v", end, got.Decision)
+		}
+	}
+}
+
+// What was written when mail was all there was is still understood.
+func TestOutagesOfAnEarlierVersionAreThoseOfMail(t *testing.T) {
+	list, err := decodeOutages([]byte(`[{"Began":"2026-11-20T12:00:00Z","Ended":"0001-01-01T00:00:00Z"}]`))
+	if err != nil || len(list) != 1 || list[0].Channel != policy.ByEmail || !list[0].Began.Equal(noon.Add(-3*day)) {
+		t.Errorf("%+v, %v", list, err)
 	}
 }

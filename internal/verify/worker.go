@@ -16,9 +16,9 @@ type Courier interface {
 	Deliver(ctx context.Context, l Letter) policy.Delivery
 }
 
-// Prober is a Courier that can tell whether carriers are within reach, without handing anything over.
+// Prober is a Courier that can tell whether the carrier of a channel is within reach, without handing anything over.
 type Prober interface {
-	Reachable(ctx context.Context) error
+	Reachable(ctx context.Context, channel policy.Channel) error
 }
 
 // Letter is a message about to be handed over. To and Code must not reach a log.
@@ -62,6 +62,7 @@ func (f *Flow) Run(ctx context.Context) {
 	for range workerCount {
 		w.busy.Go(func() { w.loop(ctx) })
 	}
+	w.busy.Go(func() { w.watch(ctx) })
 	w.poll(ctx)
 	w.busy.Wait()
 	f.cache.close()
@@ -89,6 +90,19 @@ func (w *workers) poll(ctx context.Context) {
 			return
 		case <-tick.C:
 			w.findDue(ctx)
+		}
+	}
+}
+
+// watch looks after outages, apart from the poll: a carrier that hangs when it is tried must not hold up messages.
+func (w *workers) watch(ctx context.Context) {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 			w.flow.watchOutages(ctx)
 		}
 	}
@@ -181,7 +195,7 @@ func (w *workers) deliver(ctx context.Context, key string, a *policy.Account, s 
 
 // uncount keeps a code that never went out from being held against the country of its number: nobody could enter it.
 func (f *Flow) uncount(ctx context.Context, a *policy.Account, s policy.Send, l Letter, result policy.Delivery) {
-	notSent := result == policy.NotReached || result == policy.BrokenOff
+	notSent := result == policy.NotReached || result == policy.BrokenOff || result == policy.OutOfOrder
 	if c := a.Challenge; notSent && s.Kind == policy.SendCode && s.Channel.Kind() == policy.Phone && c.Sent == 1 {
 		f.unasked(ctx, policy.Address(l.To), c.Started)
 	}
@@ -207,7 +221,7 @@ func (w *workers) settle(ctx context.Context, key string, a *policy.Account, s p
 
 var sendEvents = map[policy.Delivery]string{
 	policy.TakenOver: "sent", policy.RefusedForGood: "send_refused", policy.AskedToWait: "send_deferred",
-	policy.NotReached: "send_failed", policy.BrokenOff: "send_broken_off", policy.LostAnswer: "send_unanswered",
+	policy.NotReached: "send_failed", policy.OutOfOrder: "send_failed", policy.BrokenOff: "send_broken_off", policy.LostAnswer: "send_unanswered",
 }
 
 func (f *Flow) auditSend(event string, a *policy.Account, s policy.Send) {
