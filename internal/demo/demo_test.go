@@ -155,6 +155,24 @@ func TestMailMayOnlyLook(t *testing.T) {
 	}
 }
 
+// TestOutboxShowsTextsAndCalls: a text as it looks on a phone, a call as it sounds.
+func TestOutboxShowsTextsAndCalls(t *testing.T) {
+	text := delivery.Message{ID: "t", Channel: "sms", To: "+819012345678", Language: "ja", Text: "確認コード: 047193(<b>)\n\n@app.example.com #047193"}
+	call := delivery.Message{ID: "c", Channel: "voice", To: "+819012345678", Language: "ja", Greeting: "こちらは <b> です。", Text: "お知らせします。\n0、4、7、1、9、3"}
+	h := pagesWith(delivery.Received{Message: call, At: time.Now()}, delivery.Received{Message: text, At: time.Now()})
+	w := ask(t, h, "GET", Outbox)
+	for _, want := range []string{"<h2>Call</h2>", `lang="ja" dir="auto">こちらは &lt;b&gt; です。</p>`, "<kbd>*</kbd>", `dir="auto">0、4、7、1、9、3</p>`, `<span class="kind">Text</span>`, "確認コード: 047193(&lt;b&gt;)</span>"} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("the call does not show %q:\n%s", want, w.Body)
+		}
+	}
+	key := (&outbox{func() []delivery.Received { return []delivery.Received{{Message: text}} }}).letters()[0].Key
+	w = ask(t, h, "GET", Outbox+"/"+key)
+	if want := `dir="auto">` + "確認コード: 047193(&lt;b&gt;)\n\n@app.example.com #047193</p>"; !strings.Contains(w.Body.String(), want) || strings.Contains(w.Body.String(), "<iframe") {
+		t.Errorf("the text does not show %q:\n%s", want, w.Body)
+	}
+}
+
 // TestStateWords walks the clock over the edges.
 func TestStateWords(t *testing.T) {
 	now := time.Date(2026, 11, 30, 9, 0, 0, 0, time.UTC)

@@ -4,11 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"strings"
 
 	"github.com/contactgate/contactgate/internal/delivery"
 )
 
-// outbox shows what the gate has sent, as it looks in a mailbox.
+// outbox shows what the gate has sent, as it looks in a mailbox and on a phone, and as it sounds.
 type outbox struct{ mail func() []delivery.Received }
 
 var outboxPage = page("outbox.html")
@@ -16,22 +17,45 @@ var outboxPage = page("outbox.html")
 type mailbox struct {
 	Name string
 	Here string
-	// Newest is the key of the last mail: the page asks whether it still is.
+	// Newest is the key of the last message: the page asks whether it still is.
 	Newest string
 	Mails  []letter
 	Open   *letter
-	Text   bool // the plain text of the open one
+	Text   bool // the plain text of the open mail
 }
 
 type letter struct {
 	delivery.Received
-	// Key names the mail in an address; the message's own ID is a name in the store.
+	// Key names the message in an address; the message's own ID is a name in the store.
 	Key  string
 	Open bool
 }
 
-// Clock is when it came, to the second: two mails in a minute are common here.
+// Clock is when it came, to the second: two messages in a minute are common here.
 func (l letter) Clock() string { return l.At.Local().Format("15:04:05") }
+
+// Kind is what sort of message it is.
+func (l letter) Kind() string {
+	switch l.Message.Channel {
+	case "sms":
+		return "Text"
+	case "voice":
+		return "Call"
+	}
+	return "Mail"
+}
+
+// Title is what a list of messages shows of it.
+func (l letter) Title() string {
+	if l.Message.Subject != "" {
+		return l.Message.Subject
+	}
+	line, _, _ := strings.Cut(l.Message.Text, "\n")
+	return line
+}
+
+// Lines are what is spoken; a pause follows each.
+func (l letter) Lines() []string { return strings.Split(l.Message.Text, "\n") }
 
 func (o *outbox) letters() []letter {
 	mail := o.mail()
@@ -43,7 +67,7 @@ func (o *outbox) letters() []letter {
 	return letters
 }
 
-// newest shows the last mail, and goes on to the next one when it comes.
+// newest shows the last message, and goes on to the next one when it comes.
 func (o *outbox) newest(w http.ResponseWriter, r *http.Request) {
 	o.show(w, r, o.letters(), 0)
 }
