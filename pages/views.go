@@ -50,6 +50,12 @@ type Ask struct {
 	FailedMasked string
 	// App: an authenticator app will do as well as a contact.
 	App bool
+	// Device: a code has to be entered in this browser first, whatever is confirmed already.
+	Device bool
+	// Fresh: a code has to be entered before a change. (GET fresh)
+	Fresh bool
+	// Post is where the forms go, below the prefix. Empty: "verify/send".
+	Post string
 }
 
 // Prove is step 2, "show that you know it". (POST verify/send without a proof, or with a wrong one)
@@ -63,6 +69,8 @@ type Prove struct {
 	// Left is how many tries are left after a mismatch; after the last one the page offers other ways only.
 	Left int
 	Wait time.Duration
+	// Post is where the form goes, and Other the page with the other ways, below the prefix. Empty: "verify/send", "verify".
+	Post, Other string
 }
 
 // Code is step 3, "enter the code". (GET verify/code, and POST with a wrong code)
@@ -87,6 +95,12 @@ type Code struct {
 	Adding bool
 	// HoldAfter: once confirmed, the contact is on hold for this long. Zero: counts at once.
 	HoldAfter time.Duration
+	// Device: this browser has to be confirmed, and a contact on hold cannot do that.
+	Device bool
+	// CanTrust shows the box "do not ask for a code here"; Ticked is what the person did with it.
+	CanTrust, Ticked bool
+	// Other is the page with the other ways, below the prefix. Empty: "verify".
+	Other string
 }
 
 // Add is "none of these" and "no contact on file". (GET and POST contacts/new)
@@ -101,6 +115,8 @@ type Add struct {
 	Wait    time.Duration
 	// HoldAfter: on hold for this long once confirmed. Zero: counts at once.
 	HoldAfter time.Duration
+	// Device: this browser has to be confirmed, and a contact on hold cannot do that.
+	Device bool
 	// Notified: the contacts on file are told of the change.
 	Notified bool
 	Overdue  bool
@@ -115,6 +131,11 @@ type Done struct {
 	Masked string
 	// HoldUntil is set when it is on hold.
 	HoldUntil time.Time
+	// Device: this browser has to be confirmed still, and a contact on hold cannot do that. There is nothing to go on to.
+	Device bool
+	// TrustedUntil is set when no code is asked for in this browser, and it is used at least once in Unused.
+	TrustedUntil time.Time
+	Unused       time.Duration
 	// Continue is the path to go on to, on this site: "/inbox?x=1".
 	Continue string
 	// Second nudges to add a second contact.
@@ -173,7 +194,10 @@ type AppCode struct {
 }
 
 // NotSent answers a form of the app that was posted while access is blocked. (403)
-type NotSent struct{}
+type NotSent struct {
+	// Device: what is missing is a code in this browser.
+	Device bool
+}
 
 // Frozen is all that a person sees whose account is stopped. (403)
 type Frozen struct {
