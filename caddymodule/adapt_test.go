@@ -156,6 +156,18 @@ func TestCaddyfileRefuses(t *testing.T) {
 		{global, "brand Example {\n\tlink Privacy //evil.example\n}", "Caddyfile:4: brand link"},
 		{global, "brand Example {\n\tlink \" \" /privacy\n}", "Caddyfile:4: brand link"},
 		{global, "time_zone Mars/Olympus", `Caddyfile:3: time_zone "Mars/Olympus": use an IANA name`},
+		{global, "device_code yes", `Caddyfile:3: device_code "yes": use on or off`},
+		{global, "device_code", "Caddyfile:3"},
+		{global, "device_code on off", "Caddyfile:3"},
+		{global, "trust", "Caddyfile:3"},
+		{global, "trust forever", `Caddyfile:3: trust "forever": write a duration of at least 1s`},
+		{global, "trust 500d", "Caddyfile:3: trust 12000h0m0s: use 1s to 400d; browsers keep no cookie for longer"},
+		{global, "trust 30d 20", "Caddyfile:3: trust 20: use trust <duration> [unused <duration>] [most <number>]"},
+		{global, "trust 30d unused", "Caddyfile:3"},
+		{global, "trust 30d unused 0s", `Caddyfile:3: trust unused "0s": write a duration`},
+		{global, "trust 30d unused 1d unused 2d", "Caddyfile:3: trust: unused is given twice; keep one"},
+		{global, "trust 30d most many", `Caddyfile:3: trust most "many": write a whole number`},
+		{global, "trust 30d most 0", "Caddyfile:3: trust most 0: use 1 to 100"},
 		{global, "limits {\n\tcode_tries 6\n}", "Caddyfile:4: limits code_tries 6: use 1 to 5"},
 		{global, "limits {\n\tcode_tries 0\n}", "Caddyfile:4: limits code_tries 0"},
 		{global, "limits {\n\tcode_tries many\n}", `Caddyfile:4: limits code_tries "many": write a whole number`},
@@ -199,7 +211,7 @@ func TestCaddyfileRefuses(t *testing.T) {
 		{site, "identity jwt", "Caddyfile:3: identity jwt is not in this version yet"},
 		{site, "identity whoami http://127.0.0.1:3000/user", "Caddyfile:3: identity whoami is not in this version yet"},
 	}
-	for _, word := range []string{"channels JP sms voice", "lossy_domains docomo.ne.jp", "device_code off", "trust 365d unused 60d most 20",
+	for _, word := range []string{"channels JP sms voice", "lossy_domains docomo.ne.jp",
 		"proof last4", "remind_authenticator 30d", "webhook https://x.example y", "app_api unix//x y", "dkim_selector x"} {
 		name, _, _ := strings.Cut(word, " ")
 		tests = append(tests, struct{ where, lines, want string }{global, word, "Caddyfile:3: " + name + " is not in this version yet; remove the line"})
@@ -277,15 +289,17 @@ func TestLimitsMirrorPolicy(t *testing.T) {
 func TestSiteOverridesSingleWords(t *testing.T) {
 	day := func(n int) *caddy.Duration { d := caddy.Duration(n) * caddy.Duration(24*hour); return &d }
 	n := 3
-	base := &Settings{Grace: day(1), Unseen: day(2), Brand: &Brand{Name: "All", Accent: "#123456"}, Limits: &Limits{CodeTries: &n}, Languages: []string{"ja"}}
+	yes, no := true, false
+	base := &Settings{DeviceCode: &yes, Trust: &Trust{For: day(90), Most: &n}, Grace: day(1), Unseen: day(2), Brand: &Brand{Name: "All", Accent: "#123456"}, Limits: &Limits{CodeTries: &n}, Languages: []string{"ja"}}
 	m := 9
-	got := (&Settings{Grace: day(5), Brand: &Brand{Name: "One"}, Limits: &Limits{Contacts: &m}}).over(base)
-	want := &Settings{Grace: day(5), Unseen: day(2), Brand: &Brand{Name: "One", Accent: "#123456"}, Limits: &Limits{CodeTries: &n, Contacts: &m}, Languages: []string{"ja"}}
+	got := (&Settings{DeviceCode: &no, Trust: &Trust{For: day(30)}, Grace: day(5), Brand: &Brand{Name: "One"}, Limits: &Limits{Contacts: &m}}).over(base)
+	want := &Settings{DeviceCode: &no, Trust: &Trust{For: day(30), Most: &n}, Grace: day(5), Unseen: day(2), Brand: &Brand{Name: "One", Accent: "#123456"}, Limits: &Limits{CodeTries: &n, Contacts: &m}, Languages: []string{"ja"}}
 	if !sameJSON(t, got, want) {
 		t.Errorf("got %+v", got)
 	}
 	rules, err := got.rules()
-	if err != nil || rules.Grace != 5*24*hour || rules.Limits.CodeTries != 3 || rules.Limits.Contacts != 9 || rules.AskEvery != policy.Defaults().AskEvery {
+	if err != nil || rules.Grace != 5*24*hour || rules.Limits.CodeTries != 3 || rules.Limits.Contacts != 9 || rules.AskEvery != policy.Defaults().AskEvery ||
+		rules.DeviceCode || rules.Trust != (policy.Trust{For: 30 * 24 * hour, Unused: policy.Defaults().Trust.Unused, Most: 3}) {
 		t.Errorf("rules %+v, %v", rules, err)
 	}
 }

@@ -186,6 +186,8 @@ func (g *Gate) parseExempt(d *caddyfile.Dispenser) error {
 //
 //	grace|unseen|ask_every|replacement_hold <duration>
 //	reconfirm <duration>|off
+//	device_code on|off
+//	trust     <duration> [unused <duration>] [most <number>]
 //	mode      enforce|remind|observe
 //	rollout   <percent>%
 //	support   <mailto: or https: URL>
@@ -206,6 +208,11 @@ func parseSetting(d *caddyfile.Dispenser, word string, s *Settings) (bool, error
 		return true, parseReconfirm(d, s)
 	case "replacement_hold":
 		return true, durationArg(d, &s.ReplacementHold)
+	case "device_code":
+		return true, parseDeviceCode(d, s)
+	case "trust":
+		s.Trust = new(Trust)
+		return true, s.Trust.UnmarshalCaddyfile(d)
 	case "mode":
 		return true, checkedArg(d, &s.Mode, checkMode)
 	case "rollout":
@@ -234,7 +241,7 @@ func parseSetting(d *caddyfile.Dispenser, word string, s *Settings) (bool, error
 // later are words of the contract that this version does not have. They are refused even where they would change
 // nothing: a configuration must not promise what is not done.
 var later = []string{
-	"channels", "lossy_domains", "device_code", "trust", "proof", "remind_authenticator",
+	"channels", "lossy_domains", "proof", "remind_authenticator",
 	"webhook", "app_api", "dkim_selector",
 }
 
@@ -259,6 +266,67 @@ func parseReconfirm(d *caddyfile.Dispenser, s *Settings) error {
 	value, err := parseDuration(d, "reconfirm", text)
 	s.Reconfirm = &value
 	return err
+}
+
+func parseDeviceCode(d *caddyfile.Dispenser, s *Settings) error {
+	var text string
+	if err := oneArg(d, &text); err != nil {
+		return err
+	}
+	if text != "on" && text != "off" {
+		return d.Errf("device_code %q: use on or off", text)
+	}
+	on := text == "on"
+	s.DeviceCode = &on
+	return nil
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	trust <duration> [unused <duration>] [most <number>]
+func (t *Trust) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	if !d.NextArg() {
+		return d.ArgErr()
+	}
+	whole, err := parseDuration(d, "trust", d.Val())
+	if err != nil {
+		return err
+	}
+	t.For = &whole
+	for d.NextArg() {
+		if err := t.parseWord(d, d.Val()); err != nil {
+			return err
+		}
+	}
+	trust := policy.Defaults()
+	t.apply(&trust.Trust)
+	if err := trust.Validate(); err != nil {
+		return d.Err(err.Error())
+	}
+	return nil
+}
+
+func (t *Trust) parseWord(d *caddyfile.Dispenser, word string) error {
+	if word != "unused" && word != "most" {
+		return d.Errf("trust %s: use trust <duration> [unused <duration>] [most <number>]", word)
+	}
+	if word == "unused" && t.Unused != nil || word == "most" && t.Most != nil {
+		return d.Errf("trust: %s is given twice; keep one", word)
+	}
+	if !d.NextArg() {
+		return d.ArgErr()
+	}
+	if word == "unused" {
+		unused, err := parseDuration(d, "trust unused", d.Val())
+		t.Unused = &unused
+		return err
+	}
+	n, err := strconv.Atoi(d.Val())
+	if err != nil {
+		return d.Errf("trust most %q: write a whole number", d.Val())
+	}
+	t.Most = &n
+	return nil
 }
 
 func parseRollout(d *caddyfile.Dispenser, s *Settings) error {
@@ -545,5 +613,6 @@ var (
 	_ caddyfile.Unmarshaler = (*App)(nil)
 	_ caddyfile.Unmarshaler = (*Gate)(nil)
 	_ caddyfile.Unmarshaler = (*Brand)(nil)
+	_ caddyfile.Unmarshaler = (*Trust)(nil)
 	_ caddyfile.Unmarshaler = (*Limits)(nil)
 )

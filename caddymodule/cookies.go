@@ -56,21 +56,24 @@ func newCodecs(keys *verify.Keyring) []securecookie.Codec {
 	return codecs
 }
 
-// ourCookies gives the values of a cookie of ours, in the order in which the browser sent them.
-func ourCookies(ctx context.Context, name string) []string {
-	p, ok := ctx.Value(publishedKey{}).(*published)
-	if !ok {
-		return nil
+// publishedOf is what a request carries; empty when it did not come through a gate.
+func publishedOf(ctx context.Context) *published {
+	if p, ok := ctx.Value(publishedKey{}).(*published); ok {
+		return p
 	}
-	var values []string
+	return &published{}
+}
+
+// ours yields the cookies of ours in the order in which the browser sent them: the name, and the pair "name=value".
+func (p *published) ours(yield func(name, pair string) bool) {
 	for _, line := range p.cookies {
 		for part := range strings.SplitSeq(line, ";") {
-			if n, value, ok := strings.Cut(strings.TrimSpace(part), "="); ok && n == name {
-				values = append(values, value)
+			pair := strings.TrimSpace(part)
+			if name, _, ok := strings.Cut(pair, "="); ok && isOurCookie(name) && !yield(name, pair) {
+				return
 			}
 		}
 	}
-	return values
 }
 
 // cookieName is the name under which the session travels on this connection.
@@ -81,20 +84,40 @@ func (g *Gate) cookieName(r *http.Request) string {
 	return hostCookie
 }
 
+// sessionFor binds a session to an account and a site.
+func (g *Gate) sessionFor(live *runtime, user, origin string) []byte {
+	return live.flow.SessionHash(g.realm, user, []byte("site "+strings.ToLower(origin)))
+}
+
+// decodeSession reads a session. Of one that is for somebody else only the language is of use: that is the browser's,
+// whoever is signed in.
+func decodeSession(name, value string, live *runtime, account []byte) (s session, ok bool) {
+	if securecookie.DecodeMulti(name, value, &s, live.codecs...) != nil {
+		return session{}, false
+	}
+	if string(s.For) != string(account) || len(s.ID) != sessionIDSize {
+		return session{Language: s.Language}, false
+	}
+	return s, true
+}
+
 // readSession finds the session of this browser for this account. Of several cookies of one name the first that is
 // ours counts; one that does not decode is as good as none.
 func (g *Gate) readSession(r *http.Request, live *runtime, account []byte) (s session, ok, sent bool) {
-	name := g.cookieName(r)
-	for _, value := range ourCookies(r.Context(), name) {
-		sent = true
-		var found session
-		if securecookie.DecodeMulti(name, value, &found, live.codecs...) != nil {
+	cookie := g.cookieName(r)
+	for name, pair := range publishedOf(r.Context()).ours {
+		if name != cookie {
 			continue
 		}
-		if string(found.For) == string(account) && len(found.ID) == sessionIDSize {
+		sent = true
+		_, value, _ := strings.Cut(pair, "=")
+		found, mine := decodeSession(name, value, live, account)
+		if mine {
 			return found, true, true
 		}
-		s.Language = found.Language // the language is the browser's, whoever is signed in
+		if found.Language != "" {
+			s.Language = found.Language
+		}
 	}
 	return s, false, sent
 }

@@ -36,6 +36,8 @@ type visit struct {
 	// challenge ties the form for a code to the code that it is for.
 	challenge string
 	here      string
+	// carry is the return token of the page, when the request brought none and it is known all the same.
+	carry string
 }
 
 // endpoint is one of our pages.
@@ -52,10 +54,11 @@ var endpoints = map[string]endpoint{
 	"":              {get: (*visit).front},
 	"verify":        {get: (*visit).ask},
 	"verify/send":   {post: (*visit).send, fields: []string{"contact", "channel", "proof"}, stale: (*visit).proveAgain},
-	"verify/code":   {get: (*visit).code, post: (*visit).enter, fields: []string{"code"}},
+	"verify/code":   {get: (*visit).code, post: (*visit).enter, fields: []string{"code", "trust"}},
 	"verify/resend": {post: (*visit).resend},
 	"verify/later":  {post: (*visit).later},
 	"contacts/new":  {get: (*visit).newContact, post: (*visit).add, fields: []string{"kind", "address", "country", "channel"}, stale: (*visit).addAgain},
+	"fresh":         {get: (*visit).beforeChange, post: (*visit).send, fields: []string{"contact", "channel", "proof"}, stale: (*visit).proveAgain},
 	"done":          {get: (*visit).done},
 	"help":          {get: (*visit).help},
 	"language":      {post: (*visit).language, fields: []string{"language", "here"}},
@@ -66,7 +69,7 @@ var endpoints = map[string]endpoint{
 var inEveryStanding = []string{"help", "language", "status"}
 
 // readable are the pages that can be shown again in another language.
-var readable = []string{"verify", "verify/code", "contacts/new", "done", "help"}
+var readable = []string{"verify", "verify/code", "fresh", "contacts/new", "done", "help"}
 
 // serveOwn answers everything under our prefix. The app never sees any of it.
 func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request) error {
@@ -177,12 +180,13 @@ func (g *Gate) visit(w http.ResponseWriter, r *http.Request) (*visit, error) {
 		return nil, err
 	}
 	x := &visit{Gate: g, w: w, r: r, live: live, who: who, v: g.visitor(who)}
-	account := live.flow.SessionHash(g.realm, who.User, []byte("site "+strings.ToLower(g.originOf(r))))
+	account := g.sessionFor(live, who.User, g.originOf(r))
 	var ok bool
 	if x.session, ok, x.sentCookie = g.readSession(r, live, account); !ok {
 		x.session, x.fresh = newSession(account, x.session.Language), true
 	}
 	x.nameSession()
+	x.v.Device = g.evidence(r, live, publishedOf(r.Context()), who.User).Device
 	x.v.IP = clientIP(r)
 	x.v.Host, x.v.Browser = g.hostName(r), browserFamily(r.UserAgent())
 	x.v.Language = g.languageOf(r, x.session.Language)
@@ -246,6 +250,9 @@ func (x *visit) account() (*policy.Account, error) {
 	if a == nil {
 		a = &policy.Account{}
 	}
+	if err == nil {
+		x.dropDevice(a)
+	}
 	return a, err
 }
 
@@ -253,12 +260,17 @@ func (x *visit) account() (*policy.Account, error) {
 func (x *visit) opening() policy.Request {
 	q := x.request(x.r, x.who)
 	q.OwnPage = true
+	q.Evidence = policy.Evidence{Session: x.v.Session, Device: x.v.Device}
 	return q
 }
 
 // see decides the visit to a page and reads the account for it.
 func (x *visit) see() (verify.Visit, error) {
-	return x.live.flow.See(x.r.Context(), &x.rules, x.v, x.opening())
+	seen, err := x.live.flow.See(x.r.Context(), &x.rules, x.v, x.opening())
+	if err == nil {
+		x.dropDevice(seen.Account)
+	}
+	return seen, err
 }
 
 // back is where the person was going, as far as the token that they bring was made by us for them.
@@ -268,10 +280,15 @@ func (x *visit) back() (target, token string) {
 		token = x.r.URL.Query().Get("return")
 	}
 	target, ok := x.live.flow.OpenReturn(x.v, token)
-	if !ok || !policy.ReturnPath(target, x.prefix, x.signOutPath) {
+	if !ok || !policy.ReturnPath(target, x.prefix, x.signOutPath) && !x.isHome(target) {
 		return "/", ""
 	}
 	return target, token
+}
+
+// through tells that there is nothing to be confirmed now.
+func through(d policy.Decision) bool {
+	return d.Action == policy.Pass && (d.Standing == policy.Verified || d.Standing == policy.Exempt)
 }
 
 // front is the place for a person's own contact details; until it is built it leads to what can be done.
@@ -284,13 +301,13 @@ func (x *visit) ask() error {
 		return x.failed(err)
 	}
 	target, token := x.back()
-	if d := seen.Decision; d.Standing == policy.Verified || d.Standing == policy.Exempt {
+	if through(seen.Decision) {
 		if token == "" {
 			return seeOther(x.w, x.prefix+"/done")
 		}
 		return seeOther(x.w, target)
 	}
-	if len(x.choices(seen)) == 0 && seen.Decision.Reason != policy.OnHold {
+	if len(x.choices(seen)) == 0 && seen.Decision.Reason != policy.OnHold && seen.Decision.Reason != policy.DeviceCode {
 		return seeOther(x.w, x.prefix+"/contacts/new"+query(token))
 	}
 	return x.showAsk(http.StatusOK, seen, "", "")
@@ -308,8 +325,15 @@ func (x *visit) showAsk(status int, seen verify.Visit, failed, masked string) er
 	v := pages.Ask{
 		Contacts: x.choices(seen), Lapsed: seen.Lapsed, CanLater: d.Action != policy.Block,
 		Overdue: d.Action == policy.Block, Failed: failed, FailedMasked: masked,
+		Device: d.Reason == policy.DeviceCode, Fresh: x.here == freshPage,
 	}
-	if d.Reason == policy.OnHold {
+	v.Post, _ = x.ways()
+	if v.Fresh {
+		v.CanLater, v.Overdue = false, false
+	}
+	if x.proving(d) {
+		v.HoldUntil = x.heldUntil(seen)
+	} else if d.Reason == policy.OnHold {
 		v.HoldUntil = d.Deadline
 	} else if d.Standing == policy.Due || v.Overdue {
 		v.Deadline, v.DaysLeft = d.Deadline, daysLeft(d.Deadline, seen.Now)
@@ -321,11 +345,24 @@ func (x *visit) showAsk(status int, seen verify.Visit, failed, masked string) er
 func (x *visit) choices(seen verify.Visit) []pages.Choice {
 	var list []pages.Choice
 	for i := range seen.Account.Contacts {
-		if c := &seen.Account.Contacts[i]; c.Kind == policy.Email && c.Usable(seen.Now) {
-			list = append(list, x.choice(*c))
+		c := &seen.Account.Contacts[i]
+		if c.Kind != policy.Email || !c.Usable(seen.Now) || x.proving(seen.Decision) && seen.Account.WouldHold(c) {
+			continue
 		}
+		list = append(list, x.choice(*c))
 	}
 	return list
+}
+
+// heldUntil is when a contact that was added counts, the first of several; zero: none is on hold.
+func (x *visit) heldUntil(seen verify.Visit) (first time.Time) {
+	for i := range seen.Account.Contacts {
+		c := &seen.Account.Contacts[i]
+		if until := c.HeldUntil(seen.Now); !c.Retired && !until.IsZero() && (first.IsZero() || until.Before(first)) {
+			first = until
+		}
+	}
+	return first
 }
 
 func (x *visit) choice(c policy.Contact) pages.Choice {
@@ -341,8 +378,9 @@ func daysLeft(deadline, now time.Time) int {
 
 // send is step 2: without a proof it shows the page for it, with one it sends the code.
 func (x *visit) send() error {
+	post, other := x.ways()
 	if x.form.Get("channel") != string(policy.ByEmail) {
-		return x.show(x.w, x.r, http.StatusBadRequest, pages.Trouble{Kind: "badrequest", Back: x.prefix + "/verify"})
+		return x.show(x.w, x.r, http.StatusBadRequest, pages.Trouble{Kind: "badrequest", Back: x.prefix + "/" + other})
 	}
 	handle := x.form.Get("contact")
 	contact, ok, err := x.live.flow.Lookup(x.r.Context(), x.v, handle)
@@ -350,9 +388,9 @@ func (x *visit) send() error {
 		return x.failed(err)
 	}
 	if !ok {
-		return x.page(http.StatusForbidden, pages.Stale{Back: "verify"})
+		return x.page(http.StatusForbidden, pages.Stale{Back: other})
 	}
-	prove := pages.Prove{Contact: x.choice(contact), Channel: string(policy.ByEmail), Typed: x.form.Get("proof")}
+	prove := pages.Prove{Contact: x.choice(contact), Channel: string(policy.ByEmail), Typed: x.form.Get("proof"), Post: post, Other: other}
 	if !x.form.Has("proof") {
 		return x.page(http.StatusOK, prove)
 	}
@@ -389,10 +427,11 @@ func (x *visit) proveAgain() error {
 		return x.failed(err)
 	}
 	contact, ok := x.live.flow.Mentioned(x.v, a, x.form.Get("contact"))
+	post, other := x.ways()
 	if !ok {
-		return x.page(http.StatusForbidden, pages.Stale{Back: "verify"})
+		return x.page(http.StatusForbidden, pages.Stale{Back: other})
 	}
-	return x.page(http.StatusForbidden, pages.Prove{Contact: x.choice(contact), Channel: string(policy.ByEmail), Typed: x.form.Get("proof")})
+	return x.page(http.StatusForbidden, pages.Prove{Contact: x.choice(contact), Channel: string(policy.ByEmail), Typed: x.form.Get("proof"), Post: post, Other: other})
 }
 
 // sent goes on to the page for the code, or says that nothing was sent and what else works.
@@ -406,7 +445,8 @@ func (x *visit) sent(s verify.Sent) error {
 	case policy.TooMany:
 		return x.limited(s.Wait)
 	}
-	return x.page(http.StatusForbidden, pages.Stale{Back: "verify"})
+	_, other := x.ways()
+	return x.page(http.StatusForbidden, pages.Stale{Back: other})
 }
 
 // retrySend is what Retry-After says after a message could not be handed over.
@@ -439,7 +479,7 @@ func (x *visit) code() error {
 	case c == nil:
 		return seeOther(x.w, x.prefix+"/verify")
 	case !c.Done.IsZero():
-		return seeOther(x.w, x.prefix+"/done")
+		return seeOther(x.w, x.onward(c.Return))
 	case !c.Live(time.Now()):
 		return x.showCode(http.StatusOK, a, c, pages.Code{Problem: "expired"})
 	}
@@ -461,11 +501,24 @@ func (x *visit) showCode(status int, a *policy.Account, c *policy.Challenge, v p
 	if subject, err := x.pages.CodeSubject(x.v.Language); err == nil {
 		v.Subject = subject
 	}
-	if c.Typed {
-		v.Adding = true // on file or not: this page does not tell whether a guess was right
-		if a.EverVerified && !c.AddedFresh {
-			v.HoldAfter = x.rules.ReplacementHold
-		}
+	// On file or not: this page does not tell whether a guess was right.
+	held := c.Typed && a.EverVerified
+	if v.Adding = c.Typed; !c.Typed && c.Target(a) != nil {
+		held = a.WouldHold(c.Target(a))
+	}
+	if held && !c.AddedFresh {
+		v.HoldAfter = x.rules.ReplacementHold
+		v.Device = x.rules.Decide(x.opening(), a.Facts(now), now).Reason == policy.DeviceCode
+	}
+	v.CanTrust, v.Ticked = x.rules.Trusts() && v.HoldAfter == 0, c.TickedBy(x.v.Session)
+	if x.form.Has("code") {
+		v.Ticked = x.v.Ticked
+	}
+	if x.isHome(c.Return) {
+		v.Other = freshPage
+	}
+	if c.Return != "" && c.Return != "/" { // another way leads where this one does
+		x.carry = x.live.flow.ReturnToken(x.v, c.Return)
 	}
 	x.challenge = challengeName(c)
 	x.here = "verify/code"
@@ -493,34 +546,48 @@ func (x *visit) enter() error {
 	if x.challenge != "" && x.challenge != challengeName(c) && c.Live(time.Now()) {
 		return x.showCode(http.StatusUnprocessableEntity, a, c, pages.Code{Problem: "replaced"})
 	}
+	x.v.Ticked = x.form.Get("trust") == "on"
 	digits, problem := policy.Digits(x.form.Get("code"), policy.CodeDigits)
 	if problem != "" {
+		if err := x.live.flow.Tick(x.r.Context(), x.v); err != nil {
+			return x.failed(err)
+		}
 		return x.showCode(http.StatusUnprocessableEntity, a, c, pages.Code{Problem: problem})
 	}
 	next := newSession(x.session.For, x.session.Language)
+	next.ID = x.live.flow.NextSession(x.v, c)
 	x.v.Next = x.live.flow.SessionHash(x.realm, x.who.User, next.ID)
 	e, err := x.live.flow.Enter(x.r.Context(), &x.rules, x.v, digits)
 	if err != nil {
 		return x.failed(err)
 	}
 	switch e.Outcome {
-	case policy.Accepted:
-		if err := x.writeSession(x.w, x.r, x.live, next); err != nil {
-			return x.failed(err)
-		}
-		return seeOther(x.w, x.prefix+"/done")
-	case policy.AcceptedAgain:
-		return seeOther(x.w, x.prefix+"/done")
+	case policy.Accepted, policy.AcceptedAgain:
+		return x.accepted(e, next)
 	case policy.NoCode:
 		return x.noCode(e)
 	}
 	return x.refusedCode(e)
 }
 
+// accepted lets the browser go on in its next session, trusted if that was ticked. A double click is answered alike: who
+// knows which of the two answers the browser keeps.
+func (x *visit) accepted(e verify.Entered, next session) error {
+	if err := x.writeSession(x.w, x.r, x.live, next); err != nil {
+		return x.failed(err)
+	}
+	if e.Device != nil {
+		if err := x.giveDevice(e.Device); err != nil {
+			return x.failed(err)
+		}
+	}
+	return seeOther(x.w, x.onward(e.Return))
+}
+
 // noCode answers a code when none is asked for: the person may be through already.
 func (x *visit) noCode(e verify.Entered) error {
 	if c := x.live.flow.Pending(e.Account, x.v); c != nil && !c.Done.IsZero() {
-		return seeOther(x.w, x.prefix+"/done")
+		return seeOther(x.w, x.onward(c.Return))
 	}
 	return x.page(http.StatusForbidden, pages.Stale{Back: "verify"})
 }
@@ -598,7 +665,8 @@ func (x *visit) showAdd(status int, v pages.Add) error {
 	if a.EverVerified && !a.IsFresh(x.v.Session, seen.Now) {
 		v.HoldAfter = x.rules.ReplacementHold
 	}
-	if d.Standing != policy.Verified && d.Standing != policy.Exempt {
+	v.Device = d.Reason == policy.DeviceCode
+	if d.Standing != policy.Verified && d.Standing != policy.Exempt && !v.Device {
 		v.Overdue, v.CanLater = d.Action == policy.Block, d.Action != policy.Block
 		if d.Standing == policy.Due || v.Overdue {
 			v.Deadline, v.DaysLeft = d.Deadline, daysLeft(d.Deadline, seen.Now)
@@ -664,7 +732,13 @@ func (x *visit) done() error {
 			v.HoldUntil = t.HeldUntil(seen.Now)
 		}
 	}
-	if v.Masked == "" && seen.Decision.Standing != policy.Verified && seen.Decision.Standing != policy.Exempt {
+	v.Device = seen.Decision.Reason == policy.DeviceCode
+	if d, ok := seen.Account.TrustedDevice(x.v.Device, x.rules.Trust, seen.Now); ok && x.rules.Trusts() {
+		used := x.rules.Trust
+		used.Unused = used.For // until when, if it is used
+		v.TrustedUntil, v.Unused = d.Until(used), x.rules.Trust.Unused
+	}
+	if v.Masked == "" && (seen.Decision.Standing != policy.Verified && seen.Decision.Standing != policy.Exempt || v.Device) {
 		return seeOther(x.w, x.prefix+"/verify")
 	}
 	if !policy.ReturnPath(v.Continue, x.prefix, x.signOutPath) {
@@ -733,7 +807,8 @@ func (x *visit) failed(err error) error {
 
 func (x *visit) limited(wait time.Duration) error {
 	_, token := x.back()
-	return x.tooMany(wait, pages.Trouble{Kind: "limited", Wait: wait, Back: x.prefix + "/verify" + query(token)})
+	_, other := x.ways()
+	return x.tooMany(wait, pages.Trouble{Kind: "limited", Wait: wait, Back: x.prefix + "/" + other + query(token)})
 }
 
 func (x *visit) tooMany(wait time.Duration, v pages.View) error {
@@ -752,7 +827,9 @@ func (x *visit) page(status int, v pages.View) error {
 	}
 	f := x.frame()
 	f.Language = x.v.Language
-	_, f.Return = x.back()
+	if _, f.Return = x.back(); f.Return == "" {
+		f.Return = x.carry
+	}
 	f.Here = x.here
 	if !slices.Contains(readable, f.Here) {
 		f.Here = "verify"

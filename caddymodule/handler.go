@@ -41,7 +41,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		countDecision(policy.Decision{}, "anonymous", p, began)
 		return next.ServeHTTP(w, r)
 	}
-	verdict, err := g.decide(r, who)
+	verdict, err := g.decide(r, p, who)
 	if err != nil {
 		return g.unavailable(w, r)
 	}
@@ -84,12 +84,15 @@ func (g *Gate) refuseIdentity(w http.ResponseWriter, r *http.Request, err error)
 	return g.unavailable(w, r)
 }
 
-func (g *Gate) decide(r *http.Request, who Person) (verify.Verdict, error) {
+func (g *Gate) decide(r *http.Request, p *published, who Person) (verify.Verdict, error) {
 	live, err := g.app.live(r.Context())
 	if err != nil {
 		return verify.Verdict{}, err
 	}
-	return live.flow.Decide(r.Context(), &g.rules, g.visitor(who), g.request(r, who))
+	v := g.visitor(who)
+	e := g.evidence(r, live, p, who.User)
+	v.Session, v.Device = e.Session, e.Device
+	return live.flow.Decide(r.Context(), &g.rules, v, g.request(r, who))
 }
 
 func (g *Gate) request(r *http.Request, who Person) policy.Request {
@@ -147,7 +150,11 @@ func (g *Gate) interrupt(w http.ResponseWriter, r *http.Request, who Person, v v
 			page.NotSent = true
 			return g.show(w, r, http.StatusForbidden, page)
 		}
-		return g.show(w, r, http.StatusForbidden, pages.NotSent{})
+		return g.show(w, r, http.StatusForbidden, pages.NotSent{Device: v.Reason == policy.DeviceCode})
+	}
+	if v.Reason == policy.DeviceCode {
+		return g.problem(w, r, http.StatusForbidden, verificationRequired,
+			"Confirm it is you on this browser", "Access from this browser stops here until a code is entered in it.", v.Deadline)
 	}
 	if v.Standing == policy.Frozen {
 		return g.problemFrozen(w, r)

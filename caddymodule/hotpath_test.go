@@ -75,7 +75,7 @@ func verifiedGate(tb testing.TB, people int) (*Gate, *countingStore) {
 		}
 	}
 	app := &App{log: quiet}
-	app.opened.live.Store(&runtime{flow: flow, codecs: newCodecs(keys)})
+	app.opened.live.Store(newRuntime(flow, keys))
 	return &Gate{app: app, log: quiet, rules: policy.Defaults(), identity: headerIdentity{}, realm: "default", prefix: defaultPrefix}, counting
 }
 

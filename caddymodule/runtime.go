@@ -24,10 +24,12 @@ import (
 // runtime is what an app works with once it is open. It is made late: provisioning also happens for "validate" and
 // for configurations that are then rejected, and those must touch neither the store nor Caddy's storage.
 type runtime struct {
-	flow   *verify.Flow
-	codecs []securecookie.Codec
-	stop   context.CancelFunc
-	done   chan struct{}
+	flow *verify.Flow
+	// codecs are those of browser sessions, devices those of trusted browsers.
+	codecs, devices []securecookie.Codec
+	beliefs         beliefs
+	stop            context.CancelFunc
+	done            chan struct{}
 }
 
 // opening guards and holds the runtime of one app.
@@ -97,10 +99,12 @@ func (a *App) makeRuntime(ctx context.Context) (*runtime, error) {
 		return nil, no
 	}
 	run, stop := context.WithCancel(context.Background())
-	live := &runtime{flow: flow, codecs: newCodecs(keys), stop: stop, done: make(chan struct{})}
+	live := newRuntime(flow, keys)
+	live.stop = stop
 	go func() {
 		defer close(live.done)
 		flow.Run(run)
+		live.beliefs.StopAllGoroutines()
 	}()
 	go func() {
 		if err := flow.Reseal(run); err != nil && run.Err() == nil {
@@ -108,6 +112,11 @@ func (a *App) makeRuntime(ctx context.Context) (*runtime, error) {
 		}
 	}()
 	return live, nil
+}
+
+// newRuntime is what gates need of a flow. Nothing runs yet.
+func newRuntime(flow *verify.Flow, keys *verify.Keyring) *runtime {
+	return &runtime{flow: flow, codecs: newCodecs(keys), devices: newDeviceCodecs(keys), beliefs: newBeliefs(), done: make(chan struct{})}
 }
 
 // storeName is the store's kind, as a metric shows it: "bolt".

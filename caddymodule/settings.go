@@ -35,6 +35,14 @@ type Settings struct {
 	// How long a contact that was added without a fresh code waits before it counts. Default: 72h.
 	ReplacementHold *caddy.Duration `json:"replacement_hold,omitempty"`
 
+	// Whether people who have something to enter a code of are asked for one on every browser that they did not mark as
+	// their own, once in a browser session of 12 hours. Default: false.
+	DeviceCode *bool `json:"device_code,omitempty"`
+
+	// How long a browser is trusted that people marked as their own: no code is asked for in it, nor are they asked there
+	// to reconfirm.
+	Trust *Trust `json:"trust,omitempty"`
+
 	// `enforce`, `remind` (nobody is blocked, everybody is asked) or `observe` (nobody is even asked; only counted).
 	// Default: enforce.
 	Mode string `json:"mode,omitempty"`
@@ -62,6 +70,31 @@ type Settings struct {
 
 	// How often things may be done and tried. Each figure has a safe default.
 	Limits *Limits `json:"limits,omitempty"`
+}
+
+// Trust is how long a browser is trusted that people marked as their own with a code.
+type Trust struct {
+	// In all. Default: 365d. At most 400d: browsers keep no cookie for longer.
+	For *caddy.Duration `json:"for,omitempty"`
+
+	// Without being used. Default: 60d.
+	Unused *caddy.Duration `json:"unused,omitempty"`
+
+	// How many browsers of an account at the same time; the oldest makes room. Default: 20. At most 100.
+	Most *int `json:"most,omitempty"`
+}
+
+// apply copies what is set.
+func (t *Trust) apply(to *policy.Trust) {
+	if t.For != nil {
+		to.For = time.Duration(*t.For)
+	}
+	if t.Unused != nil {
+		to.Unused = time.Duration(*t.Unused)
+	}
+	if t.Most != nil {
+		to.Most = *t.Most
+	}
 }
 
 // Brand is how the pages look.
@@ -153,6 +186,8 @@ func (s *Settings) over(base *Settings) *Settings {
 		AskEvery:        cmp.Or(s.AskEvery, base.AskEvery),
 		Reconfirm:       cmp.Or(s.Reconfirm, base.Reconfirm),
 		ReplacementHold: cmp.Or(s.ReplacementHold, base.ReplacementHold),
+		DeviceCode:      cmp.Or(s.DeviceCode, base.DeviceCode),
+		Trust:           overlay(s.Trust, base.Trust),
 		Mode:            cmp.Or(s.Mode, base.Mode),
 		Rollout:         cmp.Or(s.Rollout, base.Rollout),
 		Support:         cmp.Or(s.Support, base.Support),
@@ -210,6 +245,10 @@ func (s *Settings) rules() (policy.Rules, error) {
 		share, err := leftOut(*s.Rollout)
 		errs = append(errs, err)
 		r.LeftOut = share
+	}
+	r.DeviceCode = s.DeviceCode != nil && *s.DeviceCode
+	if s.Trust != nil {
+		s.Trust.apply(&r.Trust)
 	}
 	if s.Limits != nil {
 		s.Limits.apply(&r.Limits)

@@ -103,6 +103,9 @@ func (c *Contact) HeldUntil(now time.Time) time.Time {
 // Usable tells that a code may be sent to it.
 func (c *Contact) Usable(now time.Time) bool { return !c.Retired && !c.onHold(now) }
 
+// WouldHold tells that its confirmation would only put it on hold, unless a code was entered shortly before.
+func (a *Account) WouldHold(c *Contact) bool { return a.EverVerified && c.Late && c.Verified.IsZero() }
+
 // Counts tells that its confirmation counts now, as far as its age is not asked.
 func (c *Contact) Counts(now time.Time) bool {
 	return !c.Verified.IsZero() && c.Usable(now)

@@ -172,6 +172,15 @@ func (a *Account) Trust(session []byte, d Device, t Trust, now time.Time) (trust
 	return d, true
 }
 
+// TrustedDevice is the browser with this ID, as long as it is trusted.
+func (a *Account) TrustedDevice(id []byte, t Trust, now time.Time) (Device, bool) {
+	i := findDevice(a.Devices, id)
+	if i < 0 || !now.Before(a.Devices[i].Until(t)) || !a.proves(a.Devices[i].By) {
+		return Device{}, false
+	}
+	return a.Devices[i], true
+}
+
 // TrustedDevices are the browsers that are trusted now, the newest first.
 func (a *Account) TrustedDevices(t Trust, now time.Time) []Device {
 	var list []Device

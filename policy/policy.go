@@ -87,6 +87,9 @@ type Rules struct {
 	Limits Limits
 }
 
+// Trusts tells whether a trusted browser is spared anything. Only then people are asked whether to trust one.
+func (r *Rules) Trusts() bool { return r.DeviceCode || r.Reconfirm != 0 }
+
 const day = 24 * time.Hour
 
 // Defaults are the rules of an operator who sets none.

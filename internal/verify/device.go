@@ -99,7 +99,7 @@ func (f *Flow) DeviceHandle(v Visitor, d policy.Device) string {
 // Revoke ends the trust in the browser that a handle names, at once, and what was entered in it. ok is false when there is
 // none of that name.
 func (f *Flow) Revoke(ctx context.Context, v Visitor, handle string) (ok bool, err error) {
-	revoked, err := f.revoke(ctx, v, "person", func(a *policy.Account) []policy.Device {
+	revoked, err := f.revoke(ctx, v, policy.ByPerson, func(a *policy.Account) []policy.Device {
 		for _, d := range a.Devices {
 			if hmac.Equal([]byte(f.DeviceHandle(v, d)), []byte(handle)) {
 				a.Revoke(d.ID)
@@ -113,7 +113,7 @@ func (f *Flow) Revoke(ctx context.Context, v Visitor, handle string) (ok bool, e
 
 // RevokeAll ends the trust in every browser, for the person themselves. The browser session that asks for it goes on.
 func (f *Flow) RevokeAll(ctx context.Context, v Visitor) error {
-	_, err := f.revoke(ctx, v, "person", func(a *policy.Account) []policy.Device { return a.RevokeAll(v.Session) })
+	_, err := f.revoke(ctx, v, policy.ByPerson, func(a *policy.Account) []policy.Device { return a.RevokeAll(v.Session) })
 	return err
 }
 
@@ -121,7 +121,7 @@ func (f *Flow) RevokeAll(ctx context.Context, v Visitor) error {
 // tells how many were trusted.
 func (f *Flow) RevokeFor(ctx context.Context, realm, user, reason string) (int, error) {
 	v := Visitor{Realm: realm, User: user}
-	revoked, err := f.revoke(ctx, v, "operator", func(a *policy.Account) []policy.Device { return a.RevokeAll(nil) })
+	revoked, err := f.revoke(ctx, v, policy.ByOperator, func(a *policy.Account) []policy.Device { return a.RevokeAll(nil) })
 	if err == nil {
 		f.audit("devices_revoked", v, "count", len(revoked), "reason", reason)
 	}
@@ -137,7 +137,7 @@ func (f *Flow) revoke(ctx context.Context, v Visitor, by string, do func(a *poli
 	}
 	if _, err := f.updateKey(ctx, f.accountKey(v.Realm, v.User), func(a *policy.Account) bool {
 		revoked = nil
-		if a.User == "" {
+		if a.User == "" || a.Frozen != nil && by == policy.ByPerson {
 			return false
 		}
 		entered := len(a.Entered)

@@ -1,0 +1,252 @@
+package caddymodule
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gorilla/securecookie"
+	"github.com/maypok86/otter/v2"
+
+	"github.com/contactgate/contactgate/internal/verify"
+	"github.com/contactgate/contactgate/policy"
+)
+
+const (
+	// deviceMark stands between the name of the session's cookie and the mark of the account, in the name of the cookie
+	// of a trusted browser.
+	deviceMark       = "-device-"
+	hostDeviceMark   = hostCookie + deviceMark
+	plainDeviceMark  = plainCookie + deviceMark
+	deviceMarkLength = 8
+	// deviceValueName is what the value is signed under, whatever its cookie is called: a value that somebody copied
+	// under the name of another account is told from garbage, and audited.
+	deviceValueName = "contactgate-device"
+	// mostDevices is how many people can be trusted in one browser; the oldest goes. Each costs 200 bytes in every request.
+	mostDevices = 5
+	// deviceSeconds is the longest life of a value; the record ends it sooner. Browsers keep no cookie for longer.
+	deviceSeconds = 400 * 24 * 60 * 60
+)
+
+// device is what the cookie of a trusted browser says: which record it is, for which account and site, since when.
+type device struct {
+	ID   []byte
+	For  []byte
+	Time time.Time
+}
+
+// deviceSize is that of ID and For, and of the moment in seconds.
+const deviceSize = 16 + 16 + 4
+
+// newDeviceCodecs makes the codecs of trusted browsers, one per key of the ring, the newest first. Their keys are not
+// those of the session: neither value can stand in for the other.
+func newDeviceCodecs(keys *verify.Keyring) []securecookie.Codec {
+	sign, hide := keys.Derive("device signature"), keys.Derive("device secrecy")
+	codecs := make([]securecookie.Codec, len(sign))
+	for i := range sign {
+		c := securecookie.New(sign[i], hide[i])
+		c.SetSerializer(securecookie.NopEncoder{}) // five of them have to be short
+		c.MaxAge(deviceSeconds)
+		codecs[i] = c
+	}
+	return codecs
+}
+
+func encodeDevice(d device, codecs []securecookie.Codec) (string, error) {
+	raw := make([]byte, 0, deviceSize)
+	raw = append(append(raw, d.ID...), d.For...)
+	raw = binary.BigEndian.AppendUint32(raw, uint32(d.Time.Unix())) //nolint:gosec // until the year 2106
+	return securecookie.EncodeMulti(deviceValueName, raw, codecs...)
+}
+
+func decodeDevice(value string, codecs []securecookie.Codec) (device, bool) {
+	var raw []byte
+	if securecookie.DecodeMulti(deviceValueName, value, &raw, codecs...) != nil || len(raw) != deviceSize {
+		return device{}, false
+	}
+	at := binary.BigEndian.Uint32(raw[32:])
+	return device{ID: raw[:16], For: raw[16:32], Time: time.Unix(int64(at), 0)}, true
+}
+
+// deviceName is the name of the cookie by which this browser is trusted, for this person on this connection.
+func (g *Gate) deviceName(r *http.Request, live *runtime, user string) string {
+	return g.cookieName(r) + deviceMark + hex.EncodeToString(live.flow.DeviceMark(g.realm, user))
+}
+
+// deviceFor binds a value to an account and to the site's host: cookies do not tell ports apart.
+func (g *Gate) deviceFor(r *http.Request, live *runtime, user string) []byte {
+	_, host, _ := strings.Cut(g.originOf(r), "://")
+	return live.flow.SessionHash(g.realm, user, []byte("device "+strings.ToLower(withoutPort(host))))
+}
+
+// evidence is what the cookies of a request prove for a person, as far as these rules want to know. It runs for every
+// request of somebody who has such cookies, so what they say is remembered for a moment.
+func (g *Gate) evidence(r *http.Request, live *runtime, p *published, user string) (e policy.Evidence) {
+	if len(p.cookies) == 0 || !g.rules.Trusts() {
+		return e
+	}
+	b := believing{g, r, live, user, g.originOf(r), time.Now()}
+	session := g.cookieName(r)
+	for name, pair := range p.ours {
+		switch {
+		case name == session && g.rules.DeviceCode && e.Session == nil:
+			e.Session = b.believe(pair, b.session)
+		case isDeviceCookie(name) && e.Device == nil:
+			e.Device = b.believe(pair, b.device)
+		}
+	}
+	return e
+}
+
+// isDeviceCookie tells by the name alone; whose it is, the mark at its end tells.
+func isDeviceCookie(name string) bool {
+	return strings.HasPrefix(name, hostDeviceMark) && len(name) == len(hostDeviceMark)+deviceMarkLength ||
+		strings.HasPrefix(name, plainDeviceMark) && len(name) == len(plainDeviceMark)+deviceMarkLength
+}
+
+// beliefs remember what cookies said, for as long as other knowledge of people lasts: decoding one takes longer than all
+// the rest of a request. What they say is no secret to this process, and the account's record is asked each time.
+type beliefs struct {
+	*otter.Cache[belief, believed]
+}
+
+type belief struct{ origin, realm, user, pair string }
+
+// believed is the hash of a session or a trusted browser; nil: the cookie proves nothing for this person here.
+type believed struct {
+	hash []byte
+	at   time.Time
+}
+
+const (
+	believedFor  = time.Minute
+	mostBelieved = 100_000
+	// longestCookie is more than any cookie of ours takes, name and all.
+	longestCookie = 512
+)
+
+func newBeliefs() beliefs {
+	return beliefs{otter.Must(&otter.Options[belief, believed]{MaximumSize: mostBelieved})}
+}
+
+// believing is one person's request whose cookies are looked at.
+type believing struct {
+	*Gate
+	r      *http.Request
+	live   *runtime
+	user   string
+	origin string
+	now    time.Time
+}
+
+func (b *believing) believe(pair string, read func(name, value string) []byte) []byte {
+	if len(pair) > longestCookie {
+		return nil
+	}
+	key := belief{b.origin, b.realm, b.user, pair}
+	if known, ok := b.live.beliefs.GetIfPresent(key); ok && b.now.Sub(known.at) < believedFor {
+		return known.hash
+	}
+	name, value, _ := strings.Cut(pair, "=")
+	hash := read(name, value)
+	key.pair = strings.Clone(pair) // not the whole Cookie header with it
+	b.live.beliefs.Set(key, believed{hash, b.now})
+	return hash
+}
+
+func (b *believing) session(name, value string) []byte {
+	s, ok := decodeSession(name, value, b.live, b.sessionFor(b.live, b.user, b.origin))
+	if !ok {
+		return nil
+	}
+	return b.live.flow.SessionHash(b.realm, b.user, s.ID)
+}
+
+func (b *believing) device(name, value string) []byte {
+	if name != b.deviceName(b.r, b.live, b.user) {
+		return nil // somebody else's who uses this browser
+	}
+	d, ok := decodeDevice(value, b.live.devices)
+	if !ok {
+		return nil
+	}
+	if !bytes.Equal(d.For, b.deviceFor(b.r, b.live, b.user)) {
+		v := b.visitor(Person{User: b.user})
+		v.IP = clientIP(b.r)
+		b.live.flow.DeviceMisused(v)
+		return nil
+	}
+	return b.live.flow.DeviceHash(b.realm, b.user, d.ID)
+}
+
+// holdsDevice tells whether the browser sent a cookie by which it would be trusted, whatever it is worth.
+func (x *visit) holdsDevice() bool {
+	name := x.deviceName(x.r, x.live, x.who.User)
+	for n := range publishedOf(x.r.Context()).ours {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// dropDevice takes the cookie out of a browser that is not trusted (any more), so that it is not sent for a year.
+func (x *visit) dropDevice(a *policy.Account) {
+	now := time.Now()
+	if _, ok := a.TrustedDevice(x.v.Device, x.rules.Trust, now); ok || !x.rules.Trusts() || !x.holdsDevice() {
+		return
+	}
+	x.setCookie(&http.Cookie{Name: x.deviceName(x.r, x.live, x.who.User), MaxAge: -1})
+}
+
+// giveDevice sets the cookie of a browser that is trusted from now on. It is only ever called for a code that was
+// accepted in this very request.
+func (x *visit) giveDevice(id []byte) error {
+	now := time.Now()
+	value, err := encodeDevice(device{ID: id, For: x.deviceFor(x.r, x.live, x.who.User), Time: now}, x.live.devices)
+	if err != nil {
+		return err
+	}
+	name := x.deviceName(x.r, x.live, x.who.User)
+	for _, old := range x.devicesTooMany(name) {
+		x.setCookie(&http.Cookie{Name: old, MaxAge: -1})
+	}
+	x.setCookie(&http.Cookie{Name: name, Value: value, MaxAge: int(x.rules.Trust.For / time.Second)})
+	return nil
+}
+
+// devicesTooMany are the cookies of other people of this browser that have to make room, the oldest first. One that says
+// nothing to us is older than all.
+func (x *visit) devicesTooMany(name string) []string {
+	type held struct {
+		name string
+		at   time.Time
+	}
+	var others []held
+	for n, pair := range publishedOf(x.r.Context()).ours {
+		if !isDeviceCookie(n) || n == name || slices.ContainsFunc(others, func(h held) bool { return h.name == n }) {
+			continue
+		}
+		_, value, _ := strings.Cut(pair, "=")
+		d, _ := decodeDevice(value, x.live.devices)
+		others = append(others, held{n, d.Time})
+	}
+	slices.SortStableFunc(others, func(a, b held) int { return a.at.Compare(b.at) })
+	var names []string
+	for _, h := range others[:max(0, len(others)-mostDevices+1)] {
+		names = append(names, h.name)
+	}
+	return names
+}
+
+// setCookie sets a cookie of ours, in the place of one of the same name that this answer has set already.
+func (x *visit) setCookie(c *http.Cookie) {
+	c.Path, c.HttpOnly, c.SameSite, c.Secure = "/", true, http.SameSiteLaxMode, strings.HasPrefix(c.Name, hostCookie)
+	h := x.w.Header()
+	h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, c.Name+"=") })
+	http.SetCookie(x.w, c)
+}
