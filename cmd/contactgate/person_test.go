@@ -11,6 +11,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -282,13 +283,17 @@ func (a *answer) forms() []form {
 		}
 		f := form{Action: attr(n, "action"), Fields: url.Values{}}
 		for in := range n.Descendants() {
-			if in.Type == html.ElementNode && in.Data == "input" && attr(in, "name") != "" {
+			if in.Type == html.ElementNode && in.Data == "input" && attr(in, "name") != "" && (attr(in, "type") != "checkbox" || has(in, "checked")) {
 				f.Fields.Set(attr(in, "name"), attr(in, "value"))
 			}
 		}
 		all = append(all, f)
 	}
 	return all
+}
+
+func has(n *html.Node, name string) bool {
+	return slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == name })
 }
 
 func attr(n *html.Node, name string) string {
