@@ -15,6 +15,8 @@ var caddyfileBlock = regexp.MustCompile("(?s)```caddyfile\n(.*?)```")
 // TestDocumentedCaddyfilesWork adapts and provisions every Caddyfile that the README shows: what people copy must run.
 func TestDocumentedCaddyfilesWork(t *testing.T) {
 	t.Setenv("SMTP_PASSWORD", "secret")
+	t.Setenv("SMS_TOKEN", "secret")
+	t.Setenv("SMS_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=")
 	t.Setenv("REDIS_PASSWORD", "secret")
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	text, err := os.ReadFile("../README.md")

@@ -336,6 +336,8 @@ func TestExampleLoads(t *testing.T) {
 		t.Error("Caddyfile.example is not formatted: caddy fmt --overwrite Caddyfile.example")
 	}
 	t.Setenv("SMTP_PASSWORD", "x")
+	t.Setenv("TWILIO_ACCOUNT_SID", "AC0123456789abcdef0123456789abcdef")
+	t.Setenv("TWILIO_AUTH_TOKEN", "x")
 	logged, err := validated(t, string(text))
 	if err != nil {
 		t.Fatal(err)
