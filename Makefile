@@ -51,8 +51,8 @@ fuzz: ## long fuzzing of everything that a client can spell (FUZZTIME=10m each)
 soak: ## the big counts: kill -9 loops, flows, histories
 	CONTACTGATE_KILL_LOOPS=500 CONTACTGATE_FLOWS=1000000 CONTACTGATE_HISTORIES=2000 go test -timeout 3h -count=1 ./internal/... ./policy
 
-bench: ## requests per second beside bare reverse_proxy, in one run
-	CONTACTGATE_BENCH=1 go test -timeout 60m -count=1 -v -run '^TestBench' ./cmd/contactgate
+bench: ## requests per second beside bare reverse_proxy, in one run (CONTACTGATE_BENCH_REPORT=folder writes tables and plots)
+	CONTACTGATE_BENCH=1 go test -timeout 120m -count=1 -v -run '^TestBench' ./cmd/contactgate
 	go test -run '^$$' -bench . -benchmem ./policy ./internal/verify ./caddymodule
 
 golden: ## write the golden files anew; look at the diff

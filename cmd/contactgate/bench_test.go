@@ -1,20 +1,17 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
-	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,13 +27,17 @@ import (
 // People, rounds and how long each takes. All can be set, for a quick look or a long one.
 var (
 	benchPeople = fromEnv("CONTACTGATE_BENCH_PEOPLE", 100_000)
-	benchRounds = fromEnv("CONTACTGATE_BENCH_ROUNDS", 20)
+	benchRounds = fromEnv("CONTACTGATE_BENCH_ROUNDS", 11)
 	benchTime   = time.Duration(fromEnv("CONTACTGATE_BENCH_SECONDS", 1)) * time.Second
 )
 
-// What a node remembers it remembers for a minute, and meeting everybody once takes some seconds of that: after this long
-// everybody is met again before the gate is measured warm.
-const stillWarm = 30 * time.Second
+const (
+	// stillWarm: what a node remembers it remembers for a minute, and meeting everybody once takes some seconds of that.
+	// After this long everybody is met again before the gate is measured warm.
+	stillWarm = 30 * time.Second
+	// latePeople are overdue: every request of theirs is answered with a redirect to our page.
+	latePeople = 10_000
+)
 
 func fromEnv(name string, usual int) int {
 	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
@@ -57,14 +58,14 @@ const benchConfig = `{
 		trusted_proxies static 127.0.0.1/32
 	}
 	contactgate {
-		store bolt %[2]s/accounts.db
+		%[9]s
 		keys {file.%[2]s/keys}
 		email outbox
 		brand "Bench"
 	}
 }
 http://localhost:%[3]d {
-	reverse_proxy %[6]s
+	reverse_proxy %[8]s
 }
 http://localhost:%[4]d {
 	contactgate {
@@ -72,71 +73,142 @@ http://localhost:%[4]d {
 			set_by trusted_proxies
 		}
 	}
-	reverse_proxy %[6]s
+	reverse_proxy %[8]s
 }
 http://localhost:%[5]d {
-	forward_auth %[6]s {
+	forward_auth %[8]s {
 		uri /auth
 		copy_headers X-Nobody
 	}
-	reverse_proxy %[6]s
+	reverse_proxy %[8]s
+}
+http://localhost:%[6]d {
+	respond hello
+}
+http://localhost:%[7]d {
+	redir * /elsewhere 303
 }
 `
 
-// TestBenchGate compares, in one run of one process, a bare reverse_proxy, the gate with verified people, and
-// forward_auth to a handler that does nothing. It prints every round; it fails only when requests fail.
+// contestant is one kind of site that is measured.
+type contestant struct {
+	name   string
+	port   int
+	user   func(i int) string
+	people int
+	status string
+}
+
+// TestBenchGate compares, in one run of one process, a bare reverse_proxy, the gate with verified people, forward_auth to
+// a handler that does nothing, a static answer, and redirects. It prints every round; it fails only when requests fail.
+// With CONTACTGATE_BENCH_REPORT=folder it leaves its tables and plots there.
 func TestBenchGate(t *testing.T) {
 	if os.Getenv("CONTACTGATE_BENCH") == "" {
 		t.Skip("a benchmark: run it with make bench")
 	}
 	dir := t.TempDir()
-	seedVerified(t, dir, benchPeople)
+	seedBench(t, dir, benchPeople)
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
 		_, _ = io.WriteString(w, "hello")
 	}))
 	defer app.Close()
-	ports := []int{freePortFor(t), freePortFor(t), freePortFor(t), freePortFor(t)}
-	server := startBench(t, dir, ports, strings.TrimPrefix(app.URL, "http://"))
-	kinds := []struct {
-		name string
-		port int
-	}{{"bare reverse_proxy", ports[1]}, {"gate, verified", ports[2]}, {"forward_auth to 200", ports[3]}}
+	var ports [6]int
+	for i := range ports {
+		ports[i] = freePortFor(t)
+	}
+	server := startBench(t, dir, ports[:], strings.TrimPrefix(app.URL, "http://"))
+	bare := contestant{"bare reverse_proxy", ports[1], benchUser, benchPeople, "200"}
+	gate := contestant{"gate, verified", ports[2], benchUser, benchPeople, "200"}
+	auth := contestant{"forward_auth to 200", ports[3], benchUser, benchPeople, "200"}
+	static := contestant{"static answer", ports[4], benchUser, benchPeople, "200"}
+	redirect := contestant{"bare redirect", ports[5], benchUser, benchPeople, "303"}
+	interrupt := contestant{"gate, overdue (303)", ports[2], lateUser, latePeople, "303"}
+	b := &bench{t: t, server: server, report: &report{People: benchPeople, Rounds: benchRounds}, gate: gate}
 
+	before := residentMemory(t, server)
 	began := time.Now()
-	warm := load(t, kinds[1].port, 16, 0, benchPeople)
-	t.Logf("cold: every one of %d people once, 16 connections: %.0f requests/s", benchPeople, float64(warm)/time.Since(began).Seconds())
-	warmed := time.Now()
+	met := b.meetEverybody()
+	b.report.ColdRate = float64(met) / time.Since(began).Seconds()
+	b.report.BytesPerPerson = float64(residentMemory(t, server)-before) / float64(benchPeople)
+	t.Logf("cold: every one of %d people once, 16 connections: %.0f requests/s; resident memory grew by %.0f bytes a person", benchPeople, b.report.ColdRate, b.report.BytesPerPerson)
+
 	for _, connections := range []int{16, 128} {
-		rates, costs := map[string][]float64{}, map[string][]float64{}
-		for round := range benchRounds {
-			if time.Since(warmed) > stillWarm {
-				load(t, kinds[1].port, 16, 0, benchPeople)
-				warmed = time.Now()
-			}
-			line := fmt.Sprintf("%3d connections, round %d:", connections, round+1)
-			for i := range kinds {
-				kind := kinds[(i+round)%len(kinds)] // nobody is always first
-				cpu := cpuTime(t, server)
-				began := time.Now()
-				n := load(t, kind.port, connections, benchTime, benchPeople)
-				rate := float64(n) / time.Since(began).Seconds()
-				cost := float64((cpuTime(t, server) - cpu).Microseconds()) / float64(n)
-				rates[kind.name], costs[kind.name] = append(rates[kind.name], rate), append(costs[kind.name], cost)
-				line += fmt.Sprintf("  %s %.0f/s %.1f µs", kind.name, rate, cost)
-			}
-			t.Log(line)
-		}
-		bare := kinds[0].name
-		for _, kind := range kinds[1:] {
-			t.Logf("%3d connections, median of %d rounds: %s / %s = %.3f in requests/s, CPU %+.1f µs per request", connections, benchRounds,
-				kind.name, bare, medianRatio(rates[kind.name], rates[bare]), median(costs[kind.name])-median(costs[bare]))
-		}
+		b.compare(connections, bare, gate, auth, static)
+	}
+	b.compare(128, redirect, interrupt)
+	b.compareAtFixedRate(16, bare, gate)
+	b.report.write(t)
+}
+
+// bench is one run.
+type bench struct {
+	t      *testing.T
+	server int
+	gate   contestant
+	report *report
+	warmed time.Time
+}
+
+func (b *bench) meetEverybody() int {
+	met := load(b.t, b.gate, 16, 0)
+	b.warmed = time.Now()
+	return met
+}
+
+func (b *bench) keepWarm() {
+	if time.Since(b.warmed) > stillWarm {
+		b.meetEverybody()
 	}
 }
 
-// seedVerified writes a store with so many verified people, and its keys.
-func seedVerified(t *testing.T, dir string, people int) {
+// compare measures targets in turns, the first of them as the one that the others are compared with.
+func (b *bench) compare(connections int, targets ...contestant) {
+	rates, costs := make([][]float64, len(targets)), make([][]float64, len(targets))
+	for round := range benchRounds {
+		b.keepWarm()
+		line := fmt.Sprintf("%3d connections, round %d:", connections, round+1)
+		for turn := range targets {
+			i := (turn + round) % len(targets) // nobody is always first
+			cpu := cpuTime(b.t, b.server)
+			began := time.Now()
+			n := load(b.t, targets[i], connections, benchTime)
+			rates[i] = append(rates[i], float64(n)/time.Since(began).Seconds())
+			costs[i] = append(costs[i], float64((cpuTime(b.t, b.server)-cpu).Microseconds())/float64(max(n, 1)))
+			line += fmt.Sprintf("  %s %.0f/s %.1f µs", targets[i].name, rates[i][round], costs[i][round])
+		}
+		b.t.Log(line)
+	}
+	for i, target := range targets {
+		row := throughput{
+			Connections: connections, Name: target.name, Base: targets[0].name, Rate: median(rates[i]), CPU: median(costs[i]),
+			Ratio: medianRatio(rates[i], rates[0]), AddedCPU: medianDifference(costs[i], costs[0]), Rates: rates[i],
+		}
+		b.report.Throughput = append(b.report.Throughput, row)
+		b.t.Logf("%3d connections, medians of %d rounds: %s %.0f/s, %.3f of %s; CPU %.1f µs a request, %+.1f µs", connections, benchRounds,
+			row.Name, row.Rate, row.Ratio, row.Base, row.CPU, row.AddedCPU)
+	}
+}
+
+// compareAtFixedRate measures how long answers take at a third of what the slower of the targets can do.
+func (b *bench) compareAtFixedRate(connections int, targets ...contestant) {
+	rate := b.report.slowest(connections, targets) / 3
+	for round := range benchRounds {
+		b.keepWarm()
+		for turn := range targets {
+			i := (turn + round) % len(targets)
+			times := loadAtRate(b.t, targets[i], connections, rate, 2*benchTime)
+			b.report.addLatency(targets[i].name, rate, percentile(times, 0.50), percentile(times, 0.99))
+			b.t.Logf("fixed rate of %.0f/s, round %d: %s p50 %s p99 %s", rate, round+1, targets[i].name, percentile(times, 0.50), percentile(times, 0.99))
+		}
+	}
+	for _, l := range b.report.Latency {
+		b.t.Logf("fixed rate of %.0f/s, medians of %d rounds: %s p50 %.0f µs p99 %.0f µs", l.Rate, benchRounds, l.Name, median(l.P50), median(l.P99))
+	}
+}
+
+// seedBench writes a store with so many verified people and some overdue ones, and its keys.
+func seedBench(t *testing.T, dir string, people int) {
 	t.Helper()
 	ring, err := verify.NewKeyring(rand.Reader)
 	if err != nil {
@@ -153,12 +225,17 @@ func seedVerified(t *testing.T, dir string, people int) {
 	quiet := slog.New(slog.DiscardHandler)
 	flow := verify.New(verify.Config{Store: bolt, Keys: keys, Now: time.Now, Rand: rand.Reader, Log: quiet, Audit: quiet})
 	now := time.Now()
+	began := time.Now()
 	var next atomic.Int64
 	var group sync.WaitGroup
 	for range 256 { // together they share a sync
 		group.Go(func() {
-			for i := int(next.Add(1)) - 1; i < people; i = int(next.Add(1)) - 1 {
-				if err := flow.Seed(context.Background(), verifiedPerson(i, now)); err != nil {
+			for i := int(next.Add(1)) - 1; i < people+latePeople; i = int(next.Add(1)) - 1 {
+				account := verifiedPerson(i, now)
+				if i >= people {
+					account = latePerson(i-people, now)
+				}
+				if err := flow.Seed(context.Background(), account); err != nil {
 					t.Error(err)
 					return
 				}
@@ -169,6 +246,9 @@ func seedVerified(t *testing.T, dir string, people int) {
 	if err := bolt.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if info, err := os.Stat(filepath.Join(dir, "accounts.db")); err == nil {
+		t.Logf("seeded %d people in %s: %d bytes of file a person", people+latePeople, time.Since(began).Round(time.Second), info.Size()/int64(people+latePeople))
+	}
 }
 
 func verifiedPerson(i int, now time.Time) policy.Account {
@@ -178,7 +258,15 @@ func verifiedPerson(i int, now time.Time) policy.Account {
 	}}
 }
 
-func benchUser(i int) string { return fmt.Sprintf("user%07d", i) }
+func latePerson(i int, now time.Time) policy.Account {
+	long := now.Add(-30 * 24 * time.Hour)
+	return policy.Account{Realm: "default", User: lateUser(i), Since: long, Grace: policy.Grace{Seen: long, Shown: long}, Contacts: []policy.Contact{
+		{ID: "c1", Kind: policy.Email, Address: policy.Address(fmt.Sprintf("late.%d@example.com", i)), By: "signin", Added: long},
+	}}
+}
+
+func benchUser(i int) string { return fmt.Sprintf("user%08d", i) }
+func lateUser(i int) string  { return fmt.Sprintf("late%08d", i) }
 
 func startBench(t *testing.T, dir string, ports []int, app string) int {
 	t.Helper()
@@ -187,7 +275,7 @@ func startBench(t *testing.T, dir string, ports []int, app string) int {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
 	config := filepath.Join(dir, "Caddyfile")
-	text := fmt.Sprintf(benchConfig, ports[0], dir, ports[1], ports[2], ports[3], app)
+	text := fmt.Sprintf(benchConfig, ports[0], dir, ports[1], ports[2], ports[3], ports[4], ports[5], app, "store bolt "+dir+"/accounts.db")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -208,104 +296,13 @@ func startBench(t *testing.T, dir string, ports []int, app string) int {
 				_ = conn.Close()
 				break
 			}
-			if try == 100 {
+			if try == 300 {
 				t.Fatal(err)
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
 	}
 	return server.Process.Pid
-}
-
-// load sends requests of people in random order until the time is over, or, without a time, each person's once. It
-// returns how many were answered with 200; anything else fails the benchmark.
-func load(t *testing.T, port, connections int, d time.Duration, people int) int {
-	t.Helper()
-	order := mathrand.Perm(people)
-	var next, answered atomic.Int64
-	end := time.Now().Add(d)
-	var group sync.WaitGroup
-	for range connections {
-		group.Go(func() {
-			conn, err := net.Dial("tcp", fmt.Sprint("localhost:", port))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer conn.Close()
-			answers := bufio.NewReader(conn)
-			for {
-				i := next.Add(1) - 1
-				if d == 0 && int(i) >= people || d > 0 && time.Now().After(end) {
-					return
-				}
-				if err := ask(conn, answers, port, benchUser(order[int(i)%people])); err != nil {
-					t.Error(err)
-					return
-				}
-				answered.Add(1)
-			}
-		})
-	}
-	group.Wait()
-	return int(answered.Load())
-}
-
-func ask(conn net.Conn, answers *bufio.Reader, port int, user string) error {
-	request := "GET /app/page?x=1 HTTP/1.1\r\nHost: localhost:" + strconv.Itoa(port) + "\r\nRemote-User: " + user +
-		"\r\nAccept: text/html\r\nUser-Agent: bench\r\nCookie: sess=0123456789abcdef\r\n\r\n"
-	if _, err := io.WriteString(conn, request); err != nil {
-		return err
-	}
-	status, err := answers.ReadString('\n')
-	if err != nil {
-		return err
-	}
-	if !strings.HasPrefix(status, "HTTP/1.1 200") {
-		return fmt.Errorf("%s for %s", strings.TrimSpace(status), user)
-	}
-	length := 0
-	for {
-		line, err := answers.ReadString('\n')
-		if err != nil {
-			return err
-		}
-		if line == "\r\n" {
-			break
-		}
-		if value, ok := strings.CutPrefix(line, "Content-Length: "); ok {
-			length, _ = strconv.Atoi(strings.TrimSpace(value))
-		}
-	}
-	_, err = answers.Discard(length)
-	return err
-}
-
-// cpuTime is what the server has used of the processors so far (proc(5), fields 14 and 15, in hundredths of a second).
-func cpuTime(t *testing.T, pid int) time.Duration {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	user, _ := strconv.Atoi(fields[11])
-	system, _ := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * 10 * time.Millisecond
-}
-
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
-}
-
-// medianRatio compares round by round, so that a slow minute of the machine weighs on both sides.
-func medianRatio(a, b []float64) float64 {
-	ratios := make([]float64, len(a))
-	for i := range a {
-		ratios[i] = a[i] / b[i]
-	}
-	return median(ratios)
 }
 
 func freePortFor(t *testing.T) int {

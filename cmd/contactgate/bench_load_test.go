@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// asker is one connection of a benchmark. It speaks no more HTTP than it must: the machine's two processors are shared
+// with the server that is measured.
+type asker struct {
+	conn    net.Conn
+	answers *bufio.Reader
+}
+
+// load sends requests of people in random order until the time is over, or, without a time, each person's once. It
+// returns how many were answered as they should be; anything else fails the benchmark.
+func load(t *testing.T, to contestant, connections int, d time.Duration) int {
+	t.Helper()
+	order := mathrand.Perm(to.people)
+	var next, answered atomic.Int64
+	end := time.Now().Add(d)
+	eachConnection(t, to, connections, func(a *asker) error {
+		for {
+			i := next.Add(1) - 1
+			if d == 0 && int(i) >= to.people || d > 0 && time.Now().After(end) {
+				return nil
+			}
+			if err := a.ask(to, to.user(order[int(i)%to.people])); err != nil {
+				return err
+			}
+			answered.Add(1)
+		}
+	})
+	return int(answered.Load())
+}
+
+// loadAtRate sends so many requests a second and returns how long each took, from the moment at which it was due: an
+// answer that keeps the next request waiting counts for both.
+func loadAtRate(t *testing.T, to contestant, connections int, perSecond float64, d time.Duration) []time.Duration {
+	t.Helper()
+	order := mathrand.Perm(to.people)
+	gap := time.Duration(float64(time.Second) / perSecond)
+	total := int64(d / gap)
+	var next atomic.Int64
+	var mu sync.Mutex
+	var times []time.Duration
+	start := time.Now().Add(50 * time.Millisecond)
+	eachConnection(t, to, connections, func(a *asker) error {
+		var mine []time.Duration
+		for {
+			i := next.Add(1) - 1
+			if i >= total {
+				break
+			}
+			due := start.Add(time.Duration(i) * gap)
+			time.Sleep(time.Until(due))
+			if err := a.ask(to, to.user(order[int(i)%to.people])); err != nil {
+				return err
+			}
+			mine = append(mine, time.Since(due))
+		}
+		mu.Lock()
+		times = append(times, mine...)
+		mu.Unlock()
+		return nil
+	})
+	return times
+}
+
+func eachConnection(t *testing.T, to contestant, connections int, work func(*asker) error) {
+	t.Helper()
+	var group sync.WaitGroup
+	for range connections {
+		group.Go(func() {
+			conn, err := net.Dial("tcp", fmt.Sprint("localhost:", to.port))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			if err := work(&asker{conn, bufio.NewReader(conn)}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+}
+
+func (a *asker) ask(to contestant, user string) error {
+	request := "GET /app/page?x=1 HTTP/1.1\r\nHost: localhost:" + strconv.Itoa(to.port) + "\r\nRemote-User: " + user +
+		"\r\nAccept: text/html\r\nUser-Agent: bench\r\nCookie: sess=0123456789abcdef\r\n\r\n"
+	if _, err := io.WriteString(a.conn, request); err != nil {
+		return err
+	}
+	status, err := a.answers.ReadString('\n')
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(status, "HTTP/1.1 "+to.status) {
+		return fmt.Errorf("%s: %s for %s", to.name, strings.TrimSpace(status), user)
+	}
+	length := 0
+	for {
+		line, err := a.answers.ReadString('\n')
+		if err != nil {
+			return err
+		}
+		if line == "\r\n" {
+			break
+		}
+		if value, ok := strings.CutPrefix(line, "Content-Length: "); ok {
+			length, _ = strconv.Atoi(strings.TrimSpace(value))
+		}
+	}
+	_, err = a.answers.Discard(length)
+	return err
+}
+
+// cpuTime is what the server has used of the processors so far (proc(5), fields 14 and 15, in hundredths of a second).
+func cpuTime(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// residentMemory is how much of the machine's memory the server has, in bytes.
+func residentMemory(t *testing.T, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, _ := strconv.Atoi(strings.Fields(string(text))[1])
+	return pages * os.Getpagesize()
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+// medianRatio and medianDifference compare round by round, so that a slow minute of the machine weighs on both sides.
+func medianRatio(a, b []float64) float64 {
+	return medianOf(a, b, func(x, y float64) float64 { return x / y })
+}
+
+func medianDifference(a, b []float64) float64 {
+	return medianOf(a, b, func(x, y float64) float64 { return x - y })
+}
+
+func medianOf(a, b []float64, of func(x, y float64) float64) float64 {
+	values := make([]float64, len(a))
+	for i := range a {
+		values[i] = of(a[i], b[i])
+	}
+	return median(values)
+}
+
+func percentile(times []time.Duration, p float64) time.Duration {
+	if len(times) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(times))
+	return sorted[min(int(p*float64(len(sorted))), len(sorted)-1)]
+}
