@@ -41,7 +41,7 @@ var folders = map[string]folder{
 		why: "it words messages with the pages' catalogs and hands them over; it knows no account"},
 	"internal/delivery/smtptest": {others: []string{"github.com/emersion/"}, why: "a mail server for tests"},
 	"internal/verify": {ours: []string{"policy", "internal/store"},
-		others: []string{"golang.org/x/crypto/", "golang.org/x/net/idna", "golang.org/x/text/", "github.com/fxamacker/cbor/", "github.com/maypok86/otter/", "github.com/pquerna/otp", "github.com/nyaruka/phonenumbers"},
+		others: []string{"golang.org/x/crypto/", "golang.org/x/net/idna", "golang.org/x/text/", "github.com/fxamacker/cbor/", "golang.org/x/sync/singleflight", "github.com/pquerna/otp", "github.com/nyaruka/phonenumbers"},
 		why:    "the use cases: it knows neither pages nor carriers, which come in as interfaces; otp has the arithmetic of RFC 6238; phone.go alone knows the library of numbers (6 MB of numbering plans)"},
 	"internal/identity": {others: []string{"golang.org/x/text/"}, why: "who a user ID names"},
 	"internal/demo": {ours: []string{"policy", "pages", "internal/delivery", "internal/verify", "internal/store"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -92,7 +93,7 @@ func (a *App) makeRuntime(ctx context.Context) (*runtime, error) {
 	}
 	flow := verify.New(verify.Config{
 		Store: a.store, Keys: keys, Registry: registry{a.storage}, Courier: &courier{a}, Carries: a.carries,
-		Now: time.Now, Rand: rand.Reader, Log: a.log, Audit: a.audit, Count: counter{storeName(a.store)},
+		Now: time.Now, Rand: rand.Reader, Log: a.log, Audit: a.audit, Count: counter{storeName(a.store)}, TellsApps: a.tellsApps(),
 	})
 	var no *verify.NotReady
 	if err := flow.Admit(ctx); errors.As(err, &no) && no.Fatal {
@@ -117,6 +118,13 @@ func (a *App) makeRuntime(ctx context.Context) (*runtime, error) {
 // newRuntime is what gates need of a flow. Nothing runs yet.
 func newRuntime(flow *verify.Flow, keys *verify.Keyring) *runtime {
 	return &runtime{flow: flow, codecs: newCodecs(keys), devices: newDeviceCodecs(keys), beliefs: newBeliefs(), done: make(chan struct{})}
+}
+
+// tellsApps tells whether some site hands verified contacts to its app.
+func (a *App) tellsApps() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.ContainsFunc(a.gates, func(g *Gate) bool { return g.passEmail || g.passPhone })
 }
 
 // storeName is the store's kind, as a metric shows it: "bolt".

@@ -252,7 +252,6 @@ func TestACodeOfAnAppIsUsedOnEveryNode(t *testing.T) {
 		t.Fatalf("%+v", e.Result)
 	}
 	there := New(h.Config)
-	t.Cleanup(there.cache.close)
 	other := h.person("tom", "another browser")
 	if app, err := there.PromptAuthenticator(t.Context(), other, "/"); err != nil || app.Outcome != policy.Started {
 		t.Fatalf("%+v, %v", app.Result, err)

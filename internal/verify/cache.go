@@ -3,10 +3,9 @@ package verify
 import (
 	"hash/maphash"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/maypok86/otter/v2"
 
 	"github.com/contactgate/contactgate/policy"
 )
@@ -14,138 +13,293 @@ import (
 const (
 	// cachedFor is how long a node may go on from what it knows (security.md, rule 12).
 	cachedFor = time.Minute
-	// mostCached bounds the memory: somewhat over 100 MB at the most.
-	mostCached = 200_000
+	// mostCached bounds the memory: about 150 MB, once so many people were here within a minute.
+	mostCached = 1 << 20
+	shardCount = 256
+	// lookedAt is how many of a full shard's entries are compared to find one that may go.
+	lookedAt = 8
 )
 
-// cache remembers verified people, nobody else, and not for long. Whoever is not in it is asked of the store.
+// cache remembers people who pass whatever they open, nobody else, and not for long. Whoever is not in it is asked of the
+// store.
+//
+// It is flat: what it keeps has no pointers, so a million people cost the garbage collector nothing. Plain maps in shards
+// did as well as a library's cache in a comparison, with a third of its memory. Nothing is looked for to be removed: an
+// entry that is too old is no answer, and a full shard gives the place of an old one to the new one.
 type cache struct {
-	people *otter.Cache[person, known]
-	// changes has one counter for every stripe of people, so that a slow reader cannot put back what a change
-	// in the meantime has made untrue.
-	changes [1024]atomic.Uint64
-	// told counts what the store tells of, for many stripes of keys: an entry is good as long as its own stripe's number
-	// and the one for all are what they were when it was read. Other nodes change records, too, and name them by keys.
-	told [1 << 18]atomic.Uint32
-	all  atomic.Uint32
-	seed maphash.Seed
+	shards [shardCount]shard
+	// changes has a number for every stripe of records, and all one for all of them: an entry is good as long as both are
+	// what they were when its record was read. So a slow reader cannot put back what a change has made untrue, and other
+	// nodes' changes, which come as keys of the store, need no way from a key to a person.
+	changes [1 << 18]atomic.Uint32
+	all     atomic.Uint32
+	// seeds make two hashes of 64 bits: for one of 128, whose chance to be another person's is none.
+	seeds [2]maphash.Seed
 }
 
-// ticket is what was known of changes before the store was read.
-type ticket struct {
-	own               uint64
-	stripe, told, all uint32
+type shard struct {
+	mu sync.RWMutex
+	// people holds what is known of an account, browsers what an account knows of one browser.
+	people   map[mark]known
+	browsers map[mark]browser
+	// told is for the app, where a site has pass_headers. It is the one thing here that has pointers.
+	told map[mark]told
+}
+
+// mark stands for somebody, or for a browser of theirs.
+type mark [2]uint64
+
+// dated is when something was read of a record, in milliseconds, and how often the record had been changed by then.
+type dated struct {
+	at                   int64
+	changed, stripe, all uint32
+}
+
+// known is what is remembered of somebody: enough to decide by any site's rules that they pass. Whoever does not pass by
+// these facts is asked of the store.
+type known struct {
+	dated
+	// claims is a hash of the contacts that the sign-in named: others have to be registered first.
+	claims                 uint32
+	confirmed, exemptUntil second
+	authenticator          bool
+	// tells: there is something in told.
+	tells bool
+}
+
+// browser is what an account knows of a trusted browser, or of a session in which a code was entered. The zero moments:
+// it knows nothing of it.
+type browser struct {
+	dated
+	trusted, used, ends second
+	entered             second
+}
+
+// told are the contacts that the app is told, whole, and when they were confirmed.
+type told struct{ email, phone contactAt }
+
+type contactAt struct {
+	address string
+	at      second
+}
+
+func newCache() *cache {
+	c := &cache{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
+	for i := range c.shards {
+		c.shards[i] = shard{people: map[mark]known{}, browsers: map[mark]browser{}, told: map[mark]told{}}
+	}
+	return c
 }
 
 type person struct{ realm, user string }
 
-// known is what is remembered: enough to decide by any site's rules.
-type known struct {
-	facts policy.Facts
-	// claims are the contacts that the sign-in named when this was read: others have to be registered first.
-	claims       claims
-	email, phone confirmed
-	at           time.Time
-	ticket       ticket
+func (c *cache) markOf(v *Visitor) mark {
+	p := person{v.Realm, v.User}
+	return mark{maphash.Comparable(c.seeds[0], p), maphash.Comparable(c.seeds[1], p)}
 }
 
-type claims struct{ email, phone string }
-
-type confirmed struct {
-	address string
-	at      time.Time
-}
-
-func newCache() *cache {
-	return &cache{
-		people: otter.Must(&otter.Options[person, known]{MaximumSize: mostCached}),
-		seed:   maphash.MakeSeed(),
+// markOfBrowser ties the hash that an account knows a browser by to the person. It is 16 bytes of an HMAC.
+func (m mark) browser(evidence []byte) mark {
+	for i, b := range evidence[:min(len(evidence), 16)] {
+		m[i/8] ^= uint64(b) << (8 * (i % 8))
 	}
+	return m
 }
 
-func (c *cache) close() { c.people.StopAllGoroutines() }
+func (c *cache) shard(m mark) *shard { return &c.shards[m[0]%shardCount] }
 
-func (c *cache) get(v Visitor, now time.Time) (known, bool) {
-	k, ok := c.people.GetIfPresent(person{v.Realm, v.User})
-	// A clock that stepped back makes an entry look young: it is not used then.
-	if !ok || now.Sub(k.at) >= cachedFor || now.Before(k.at) || k.claims != (claims{v.Email, v.Phone}) || c.outdated(k.ticket) {
-		return known{}, false
+// recollection is what is remembered for one request. Of the browsers it knows the one that asks.
+type recollection struct {
+	facts      policy.Facts
+	told       told
+	device     policy.Device
+	entry      policy.Entry
+	isTrusted  bool
+	hasEntered bool
+}
+
+// about are the facts, with what is known of the browser.
+func (k *recollection) about() policy.Facts {
+	facts := k.facts
+	if k.isTrusted {
+		facts.Devices = []policy.Device{k.device}
 	}
-	return k, true
+	if k.hasEntered {
+		facts.Entered = []policy.Entry{k.entry}
+	}
+	return facts
+}
+
+// get recalls what is needed to decide for a visitor. It reports false when something of it is not known, or is too old.
+func (c *cache) get(v *Visitor, deviceCode bool, now time.Time, into *recollection) bool {
+	m, ms := c.markOf(v), now.UnixMilli()
+	s := c.shard(m)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	k, ok := s.people[m]
+	if !ok || !c.good(k.dated, ms) || k.claims != c.claims(v) {
+		return false
+	}
+	into.facts = policy.Facts{Confirmed: k.confirmed.time(), ExemptUntil: k.exemptUntil.time(), Authenticator: k.authenticator}
+	if k.tells {
+		if into.told, ok = s.told[m]; !ok {
+			return false
+		}
+	}
+	if v.Device != nil {
+		b, ok := s.browsers[m.browser(v.Device)]
+		if !ok || !c.good(b.dated, ms) {
+			return false
+		}
+		if b.trusted != 0 {
+			into.device, into.isTrusted = policy.Device{ID: v.Device, Trusted: b.trusted.time(), Used: b.used.time(), Ends: b.ends.time()}, true
+		}
+	}
+	if deviceCode && v.Session != nil {
+		b, ok := s.browsers[m.browser(v.Session)]
+		if !ok || !c.good(b.dated, ms) {
+			return false
+		}
+		if b.entered != 0 {
+			into.entry, into.hasEntered = policy.Entry{Session: v.Session, At: b.entered.time()}, true
+		}
+	}
+	return true
+}
+
+// good tells whether an entry is young enough, and nothing has changed since. A clock that stepped back makes an entry
+// look young: it is not used then.
+func (c *cache) good(d dated, ms int64) bool {
+	return ms >= d.at && ms-d.at < cachedFor.Milliseconds() && c.changes[d.stripe].Load() == d.changed && c.all.Load() == d.all
 }
 
 // ticket is taken before the store is read and given to put.
-func (c *cache) ticket(v Visitor, key string) ticket {
-	stripe := c.keyStripe(key)
-	return ticket{own: c.stripe(v.Realm, v.User).Load(), stripe: stripe, told: c.told[stripe].Load(), all: c.all.Load()}
+func (c *cache) ticket(key string, now time.Time) dated {
+	stripe := c.stripe(key)
+	return dated{at: now.UnixMilli(), stripe: stripe, changed: c.changes[stripe].Load(), all: c.all.Load()}
 }
 
-func (c *cache) put(t ticket, v Visitor, k known) {
-	stripe := c.stripe(v.Realm, v.User)
-	if stripe.Load() != t.own {
+// put remembers somebody as they were when the ticket was taken. If the record has changed since, the entry is good for
+// nobody from the start. tell: some site tells its app their contacts.
+func (c *cache) put(ticket dated, v *Visitor, a *policy.Account, facts policy.Facts, tell bool) {
+	m := c.markOf(v)
+	k := known{
+		dated: ticket, claims: c.claims(v), authenticator: facts.Authenticator,
+		confirmed: secondOf(facts.Confirmed), exemptUntil: secondOf(facts.ExemptUntil),
+	}
+	var app told
+	if tell {
+		now := time.UnixMilli(ticket.at)
+		app = told{contactFor(a, policy.Email, now), contactFor(a, policy.Phone, now)}
+		k.tells = app != told{}
+	}
+	s := c.shard(m)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	makeRoom(s.people, m, func(k known) int64 { return k.at }, func(old mark) { delete(s.told, old) })
+	s.people[m] = k
+	delete(s.told, m)
+	if k.tells {
+		s.told[m] = app
+	}
+	for _, evidence := range [][]byte{v.Device, v.Session} {
+		if evidence == nil {
+			continue
+		}
+		m := m.browser(evidence)
+		makeRoom(s.browsers, m, func(b browser) int64 { return b.at }, func(mark) {})
+		s.browsers[m] = browserOf(ticket, facts, evidence)
+	}
+}
+
+func browserOf(ticket dated, facts policy.Facts, evidence []byte) browser {
+	b := browser{dated: ticket}
+	for _, d := range facts.Devices {
+		if string(d.ID) == string(evidence) {
+			b.trusted, b.used, b.ends = secondOf(d.Trusted), secondOf(d.Used), secondOf(d.Ends)
+		}
+	}
+	for _, e := range facts.Entered {
+		if string(e.Session) == string(evidence) {
+			b.entered = secondOf(e.At)
+		}
+	}
+	return b
+}
+
+// contactFor is the contact of a kind that counts, whatever its age.
+func contactFor(a *policy.Account, kind policy.Kind, now time.Time) contactAt {
+	forever := policy.Rules{}
+	if c := a.VerifiedContact(&forever, kind, now); c != nil {
+		return contactAt{c.Address.Whole(), secondOf(c.Verified)}
+	}
+	return contactAt{}
+}
+
+// makeRoom lets the oldest of a few go when a shard is full.
+func makeRoom[T any](entries map[mark]T, coming mark, at func(T) int64, gone func(mark)) {
+	if _, known := entries[coming]; known || len(entries) < mostCached/shardCount {
 		return
 	}
-	k.ticket = t
-	c.people.Set(person{v.Realm, v.User}, k)
-	if stripe.Load() != t.own { // it changed while we wrote
-		c.people.Invalidate(person{v.Realm, v.User})
+	var oldest mark
+	var age int64
+	looked := 0
+	for m, e := range entries { // Go begins anywhere
+		if looked == 0 || at(e) < age {
+			oldest, age = m, at(e)
+		}
+		if looked++; looked == lookedAt {
+			break
+		}
 	}
+	delete(entries, oldest)
+	gone(oldest)
 }
 
-// changed is told by the store (Store.Watch) which record was changed, by whatever node. An empty key means that any may
-// have been.
+// changed notes that a record was changed, by whatever node (Store.Watch). An empty key means that any may have been.
 func (c *cache) changed(key string) {
 	switch {
 	case key == "":
 		c.all.Add(1)
 	case strings.HasPrefix(key, accountPrefix):
-		c.told[c.keyStripe(key)].Add(1)
+		c.changes[c.stripe(key)].Add(1)
 	}
 }
 
-func (c *cache) outdated(t ticket) bool {
-	return c.told[t.stripe].Load() != t.told || c.all.Load() != t.all
+func (c *cache) stripe(key string) uint32 {
+	return uint32(maphash.String(c.seeds[0], key) % uint64(len(c.changes)))
 }
 
-func (c *cache) keyStripe(key string) uint32 {
-	return uint32(maphash.String(c.seed, key) % uint64(len(c.told)))
-}
-
-func (c *cache) forget(realm, user string) {
-	c.stripe(realm, user).Add(1)
-	c.people.Invalidate(person{realm, user})
-}
-
-func (c *cache) stripe(realm, user string) *atomic.Uint64 {
-	return &c.changes[maphash.Comparable(c.seed, person{realm, user})%uint64(len(c.changes))]
-}
-
-func remember(a *policy.Account, v Visitor, now time.Time) known {
-	k := known{facts: a.Facts(now), claims: claims{v.Email, v.Phone}, at: now}
-	for i := range k.facts.Devices { // they are copies; what only people read is not remembered
-		k.facts.Devices[i].Host, k.facts.Devices[i].Browser = "", ""
+func (c *cache) claims(v *Visitor) uint32 {
+	if v.Email == "" && v.Phone == "" {
+		return 0
 	}
-	forever := policy.Rules{}
-	if c := a.VerifiedContact(&forever, policy.Email, now); c != nil {
-		k.email = confirmed{c.Address.Whole(), c.Verified}
-	}
-	if c := a.VerifiedContact(&forever, policy.Phone, now); c != nil {
-		k.phone = confirmed{c.Address.Whole(), c.Verified}
-	}
-	return k
+	return uint32(maphash.Comparable(c.seeds[1], [2]string{v.Email, v.Phone}))
 }
 
 // outlived tells that a contact which is remembered for the app no longer counts by these rules. Another one may.
-func (k *known) outlived(r *policy.Rules, now time.Time) bool {
-	return k.email.address != "" && k.email.whole(r, now) == "" || k.phone.address != "" && k.phone.whole(r, now) == ""
+func (k *recollection) outlived(r *policy.Rules, now time.Time) bool {
+	return k.told.email.outlived(r, now) || k.told.phone.outlived(r, now)
 }
 
-func (k *known) verifiedEmail(r *policy.Rules, now time.Time) string { return k.email.whole(r, now) }
-func (k *known) verifiedPhone(r *policy.Rules, now time.Time) string { return k.phone.whole(r, now) }
+func (c contactAt) outlived(r *policy.Rules, now time.Time) bool {
+	return c.at != 0 && r.Reconfirm != 0 && !now.Before(c.at.time().Add(r.Reconfirm))
+}
 
-func (c confirmed) whole(r *policy.Rules, now time.Time) string {
-	if r.Reconfirm != 0 && !now.Before(c.at.Add(r.Reconfirm)) {
-		return ""
+// second is a moment in whole seconds since 1970, zero for none. It is rounded down: what is remembered ends up to a second
+// before its time, and then the store is asked.
+type second uint32
+
+func secondOf(t time.Time) second {
+	if t.IsZero() {
+		return 0
 	}
-	return c.address
+	return second(t.Unix())
+}
+
+func (s second) time() time.Time {
+	if s == 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(s), 0)
 }

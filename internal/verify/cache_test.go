@@ -3,6 +3,10 @@ package verify
 import (
 	"context"
 	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	goruntime "runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -137,7 +141,7 @@ func TestASlowReaderDoesNotBringBackTheOldState(t *testing.T) {
 	ann := h.person("ann", "browser")
 	h.confirm(ann, ann.Email)
 	h.settle(ann)
-	h.cache.forget(realm, "ann")
+	h.cache.changed(h.accountKey(realm, "ann"))
 	reading, goOn := make(chan struct{}), make(chan struct{})
 	h.probe.faults(nil, nil)
 	slow := &slowGet{probe: h.probe, reading: reading, goOn: goOn}
@@ -208,5 +212,106 @@ func TestAppIsToldTheSameFromTheCacheAndFromTheStore(t *testing.T) {
 	h.move(40 * time.Second)
 	if v := h.open(ann); v.Standing != policy.Verified || v.Email != other.Email {
 		t.Errorf("when the first has lapsed: %s, %q", v.Standing, v.Email)
+	}
+}
+
+// Requests that come for the same person at the same time cost the store one read.
+func TestRequestsThatMissTogetherReadOnce(t *testing.T) {
+	h := newHouse(t)
+	ann := h.person("ann", "browser")
+	h.confirm(ann, ann.Email)
+	h.settle(ann)
+	h.open(ann)
+	h.cache.changed("") // as after a lost subscription
+	reading, goOn := make(chan struct{}), make(chan struct{})
+	slow := &slowGet{probe: h.probe, reading: reading, goOn: goOn}
+	h.Flow.Store = slow
+	before := h.probe.asked()
+	var group sync.WaitGroup
+	for range 32 {
+		group.Go(func() {
+			if v := h.open(ann); v.Standing != policy.Verified {
+				t.Errorf("%+v", v.Decision)
+			}
+		})
+	}
+	<-reading
+	time.Sleep(50 * time.Millisecond) // for the others to arrive
+	close(goOn)
+	group.Wait()
+	h.Flow.Store = h.probe
+	// slowGet can be read once: a second read would have panicked.
+	if n := h.probe.asked() - before; n != 1 {
+		t.Errorf("the store was asked %d times", n)
+	}
+}
+
+func TestAFullShardGivesTheOldestOfAFewAway(t *testing.T) {
+	const most = mostCached / shardCount
+	entries := map[mark]known{}
+	for i := range uint64(most) {
+		entries[mark{i}] = known{dated: dated{at: int64(i)}}
+	}
+	var gone []mark
+	room := func(coming mark) {
+		makeRoom(entries, coming, func(k known) int64 { return k.at }, func(m mark) { gone = append(gone, m) })
+	}
+	room(mark{5}) // it is there already
+	if len(gone) != 0 {
+		t.Fatalf("%d made room for one that is there", len(gone))
+	}
+	for i := range uint64(200) {
+		room(mark{most + i})
+		entries[mark{most + i}] = known{dated: dated{at: int64(most + i)}}
+	}
+	if len(entries) != most || len(gone) != 200 {
+		t.Fatalf("%d entries, %d gone", len(entries), len(gone))
+	}
+	sum := 0
+	for _, m := range gone {
+		sum += int(m[0])
+	}
+	// Of eight that are looked at the oldest is, on average, at a ninth of the way.
+	if average := sum / len(gone); average > most/4 {
+		t.Errorf("those that went were on average number %d of %d", average, most)
+	}
+}
+
+// BenchmarkCache recalls one person after the other, in random order, and says what each of them takes of memory.
+func BenchmarkCache(b *testing.B) {
+	for _, people := range []int{1000, 1_000_000} {
+		b.Run(fmt.Sprint(people), func(b *testing.B) {
+			heap := func() uint64 {
+				goruntime.GC()
+				var m goruntime.MemStats
+				goruntime.ReadMemStats(&m)
+				return m.HeapAlloc
+			}
+			visitors := make([]Visitor, people)
+			for i := range visitors {
+				visitors[i] = Visitor{Realm: "default", User: fmt.Sprintf("user%08d", i)}
+			}
+			mathrand.Shuffle(people, func(i, j int) { visitors[i], visitors[j] = visitors[j], visitors[i] })
+			before := heap()
+			c, now := newCache(), time.Now()
+			a := &policy.Account{}
+			for i := range visitors {
+				v := &visitors[i]
+				c.put(c.ticket(accountPrefix+v.User, now), v, a, policy.Facts{Confirmed: now}, false)
+			}
+			perPerson := float64(heap()-before) / float64(people)
+			b.ReportAllocs()
+			b.ResetTimer()
+			hits := 0
+			for i := 0; b.Loop(); i++ {
+				var k recollection
+				if c.get(&visitors[i%people], false, now, &k) {
+					hits++
+				}
+			}
+			b.ReportMetric(perPerson, "B/person")
+			b.ReportMetric(float64(hits)/float64(b.N), "hits/op")
+			goruntime.KeepAlive(c)
+		})
 	}
 }

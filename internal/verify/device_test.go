@@ -320,7 +320,6 @@ func TestABlockIsLookedUp(t *testing.T) {
 	h.settle(ann)
 	h.open(ann)
 	other := New(h.Flow.Config) // another node
-	t.Cleanup(other.cache.close)
 	phone := h.person("ann", "phone")
 	if d, err := other.Decide(t.Context(), &h.rules, ann, opening(ann)); err != nil || d.Action != policy.Pass {
 		t.Fatal(d.Decision, err)

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/contactgate/contactgate/internal/store"
 	"github.com/contactgate/contactgate/policy"
 )
@@ -35,6 +37,8 @@ type Config struct {
 	Audit *slog.Logger
 	// Count is told of what metrics show; nil counts nothing.
 	Count Counter
+	// TellsApps: some site tells its app the verified contacts (pass_headers), so that they are remembered, too.
+	TellsApps bool
 	// Lease is how long a worker may have a message in hand before another one believes that it died. Default 30 s.
 	Lease time.Duration
 }
@@ -52,7 +56,9 @@ type Flow struct {
 	Config
 	index struct{ account, session, device, handle, form, back, limit, recovery []byte }
 	cache *cache
-	work  *workers
+	// reading lets requests that miss the same account at the same time read it once.
+	reading singleflight.Group
+	work    *workers
 	// queues keep a burst of one account from counting where others count, too.
 	queues *queues
 	// outages are the times in which messages could not be handed over.
@@ -144,6 +150,21 @@ func (f *Flow) load(ctx context.Context, key string) (*policy.Account, error) {
 	return a, nil
 }
 
+// loadTogether is load for requests that come at the same time: one of them reads, and all look at what it found. Who
+// comes after a change does not join those who began before it.
+func (f *Flow) loadTogether(ctx context.Context, key string, ticket dated) (*policy.Account, error) {
+	flight := f.reading.DoChan(fmt.Sprintf("%s %d %d", key, ticket.changed, ticket.all), func() (any, error) {
+		return f.load(context.WithoutCancel(ctx), key) // the others still wait when the first one has gone
+	})
+	select {
+	case found := <-flight:
+		a, _ := found.Val.(*policy.Account)
+		return a, found.Err
+	case <-ctx.Done():
+		return nil, f.unavailable("get", "reading an account", ctx.Err())
+	}
+}
+
 // update changes the account of a visitor in one atomic step. change gets a fresh copy each time that it runs and
 // reports whether anything is to be written; it must have no effect beyond the account. A frozen account is not changed:
 // whatever a page or a form of a moment ago allowed ends here, with ErrFrozen and the account as it is.
@@ -203,7 +224,7 @@ func (f *Flow) updateKey(ctx context.Context, key string, change func(a *policy.
 		return store.Record{Value: sealed, Due: a.Due()}, nil
 	})
 	if write { // also when it failed: what could not be confirmed in time may be written all the same
-		f.cache.forget(result.Realm, result.User)
+		f.cache.changed(key)
 	}
 	if err != nil {
 		return nil, f.unavailable("update", "changing an account", err)
@@ -229,11 +250,12 @@ func (f *Flow) Decide(ctx context.Context, r *policy.Rules, v Visitor, q policy.
 	if q.Exempt {
 		return Verdict{Decision: r.Decide(q, policy.Facts{}, now)}, nil
 	}
-	if known, ok := f.cache.get(v, now); ok && !q.OwnPage {
+	var known recollection
+	if !q.OwnPage && f.cache.get(&v, r.DeviceCode, now, &known) {
 		// Whoever is blocked may have entered a code a moment ago, on another node: that is looked up.
-		if d := r.Decide(q, known.facts, now); keeps(d) && d.Action == policy.Pass && !d.Records() && !known.outlived(r, now) {
+		if d := r.Decide(q, known.about(), now); keeps(d) && d.Action == policy.Pass && !d.Records() && !known.outlived(r, now) {
 			f.cacheAsked(true)
-			return Verdict{Decision: d, Email: known.verifiedEmail(r, now), Phone: known.verifiedPhone(r, now)}, nil
+			return Verdict{Decision: d, Email: known.told.email.address, Phone: known.told.phone.address}, nil
 		}
 	}
 	f.cacheAsked(false)
@@ -258,8 +280,8 @@ func (f *Flow) decideFromStore(ctx context.Context, r *policy.Rules, v Visitor, 
 		return Verdict{}, err
 	}
 	key := f.accountKey(v.Realm, v.User)
-	ticket := f.cache.ticket(v, key)
-	a, err := f.load(ctx, key)
+	ticket := f.cache.ticket(key, now)
+	a, err := f.loadTogether(ctx, key, ticket)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -292,7 +314,7 @@ func (f *Flow) decideFromStore(ctx context.Context, r *policy.Rules, v Visitor, 
 		d = afterRecording(r, d, a, now)
 	}
 	if keeps(d) {
-		f.cache.put(ticket, v, remember(a, v, now))
+		f.cache.put(ticket, &v, a, before, f.TellsApps)
 	}
 	verdict := Verdict{Decision: d, Account: a}
 	verdict.Email, verdict.Phone = contactsFor(r, a, now)

@@ -271,7 +271,7 @@ func (h *house) load() {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	h.Flow = New(Config{Store: h.probe, Keys: keys, Registry: h.registry, Courier: h.courier, Now: h.Now, Rand: rand.Reader,
-		Log: json(h.log), Audit: json(h.audit), Lease: h.lease})
+		Log: json(h.log), Audit: json(h.audit), TellsApps: true, Lease: h.lease})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	flow, idle := h.Flow, h.idle
@@ -279,7 +279,6 @@ func (h *house) load() {
 		defer close(done)
 		if idle {
 			<-ctx.Done()
-			flow.cache.close()
 			return
 		}
 		flow.Run(ctx)

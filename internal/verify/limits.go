@@ -170,7 +170,7 @@ func newQueues() *queues {
 }
 
 func (f *Flow) queueFor(ctx context.Context, key string) (place, error) {
-	ch := f.queues[maphash.String(f.cache.seed, key)%uint64(len(f.queues))]
+	ch := f.queues[maphash.String(f.cache.seeds[0], key)%uint64(len(f.queues))]
 	select {
 	case ch <- struct{}{}:
 		return place{sync.OnceFunc(func() { <-ch })}, nil

@@ -177,7 +177,6 @@ func TestGuessesOfTheLastFourAreFew(t *testing.T) {
 		tabs[i].Session = h.SessionHash(realm, "ann", []byte(fmt.Sprint("tab", i)))
 	}
 	second := New(h.Config) // another node
-	defer second.cache.close()
 	var guesses sync.WaitGroup
 	evaluated := make(chan policy.Outcome, 100)
 	for i := range 40 {
@@ -281,7 +280,6 @@ func TestStoppedCountryLeavesEverythingElseAlone(t *testing.T) {
 		t.Error("counted")
 	}
 	second := New(h.Config)
-	defer second.cache.close()
 	if s, err := second.Add(t.Context(), &h.rules, bob, "+819087654399", policy.BySMS, "/"); err != nil || s.Outcome != policy.Paused {
 		t.Errorf("on another node: %+v, %v", s.Result, err)
 	}

@@ -65,7 +65,6 @@ func (f *Flow) Run(ctx context.Context) {
 	w.busy.Go(func() { w.watch(ctx) })
 	w.poll(ctx)
 	w.busy.Wait()
-	f.cache.close()
 }
 
 func (w *workers) loop(ctx context.Context) {

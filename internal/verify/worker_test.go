@@ -41,7 +41,6 @@ func TestManyWorkersTakeARowOnce(t *testing.T) {
 	}
 	// Another process on the same store: its own flow, with the same courier.
 	second := New(h.Config)
-	defer second.cache.close()
 	parallel(16, func(i int) {
 		flow := []*Flow{h.Flow, second}[i%2]
 		for _, v := range people {
@@ -310,7 +309,6 @@ func TestWhatAnotherProcessSettlesIsSeen(t *testing.T) {
 		if s := h.ask(ann, ann.Email); s.State != policy.SendAccepted || time.Since(began) > 1500*time.Millisecond {
 			t.Errorf("%s after %s", s.State, time.Since(began))
 		}
-		second.cache.close()
 		h.end()
 	})
 }
