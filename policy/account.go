@@ -45,16 +45,26 @@ type Account struct {
 	// Authenticator is the person's app, with what they said to the offer of one.
 	Authenticator Authenticator `cbor:"20,keyasint,omitzero"`
 
+	// Activity is what happened lately, the oldest first: activity.go.
+	Activity []Event `cbor:"22,keyasint,omitzero"`
+
 	// Calls are those that were asked for in the last 24 h, which count as Sends, too.
 	Calls Tally `cbor:"24,keyasint,omitzero"`
 
 	// SessionsSince: browser sessions of the gate that began before are over.
 	SessionsSince time.Time `cbor:"26,keyasint,omitzero"`
+
+	// Removed is the latest confirmation among the contacts that the person has removed: an older one that stays must not
+	// get a new grace for having become the latest.
+	Removed time.Time `cbor:"27,keyasint,omitzero"`
+	// Changes are contacts removed or made primary, of the last 24 h.
+	Changes Tally `cbor:"28,keyasint,omitzero"`
 }
 
 // Facts are the account as a decision needs it.
 func (a *Account) Facts(now time.Time) Facts {
-	f := Facts{Frozen: a.Frozen != nil, Grace: a.Grace, Asked: a.Asked, ExemptUntil: a.ExemptUntil, Authenticator: a.HasAuthenticator(),
+	f := Facts{Frozen: a.Frozen != nil, Grace: a.Grace, Asked: a.Asked, ExemptUntil: a.ExemptUntil,
+		Removed: a.Removed, Authenticator: a.HasAuthenticator(),
 		Devices: slices.DeleteFunc(slices.Clone(a.Devices), func(d Device) bool { return !a.proves(d.By) }),
 		Entered: slices.DeleteFunc(slices.Clone(a.Entered), func(e Entry) bool { return !a.proves(e.By) }),
 	}
@@ -95,16 +105,17 @@ func (a *Account) Find(kind Kind, address Address) *Contact {
 	return nil
 }
 
-// VerifiedContact is the contact of a kind that counts under these rules and has been on file longest, or nil: a newly
-// added one does not take the place of the one that an app knows.
+// VerifiedContact is the contact of a kind that apps are told: the one that the person made their primary one if it counts
+// under these rules, else the one that does and has been on file longest. A newly added one does not take the place of the
+// one that an app knows. Nil: none counts.
 func (a *Account) VerifiedContact(r *Rules, kind Kind, now time.Time) *Contact {
 	var best *Contact
 	for i := range a.Contacts {
 		c := &a.Contacts[i]
-		if c.Kind != kind || !c.Counts(now) || r.Reconfirm != 0 && !now.Before(c.Verified.Add(r.Reconfirm)) {
+		if c.Kind != kind || !c.Counts(now) || !r.young(c, now) {
 			continue
 		}
-		if best == nil || c.Added.Before(best.Added) {
+		if best == nil || c.Primary || !best.Primary && c.Added.Before(best.Added) {
 			best = c
 		}
 	}
@@ -112,10 +123,10 @@ func (a *Account) VerifiedContact(r *Rules, kind Kind, now time.Time) *Contact {
 }
 
 // Name registers what the sign-in says about the person. A contact that it names is registered and unverified; one
-// that it no longer names stays, and an absent claim changes nothing. newID makes the ID of a new contact. It
-// reports whether anything changed.
+// that it no longer names stays, and an absent claim changes nothing; one that the person removed stays removed. newID
+// makes the ID of a new contact. It reports whether anything changed.
 func (a *Account) Name(kind Kind, address Address, newID func() string, l Limits, now time.Time) bool {
-	if address == "" || a.Find(kind, address) != nil {
+	if address == "" || a.Remembers(kind, address) {
 		return false
 	}
 	if a.live() >= l.Contacts && !a.dropOldestClaim(kind) {

@@ -122,6 +122,8 @@ const (
 	NoChannel
 	// Paused: too few of the codes to the number's country were entered lately.
 	Paused
+	// LastOne: it is the last verified contact, and stays.
+	LastOne
 )
 
 // Result is an outcome with what the page says about it.

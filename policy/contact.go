@@ -71,8 +71,10 @@ type Contact struct {
 	HoldUntil time.Time `cbor:"7,keyasint,omitzero"`
 	// HeldFor is the operator's replacement_hold at that time; it runs from the first accepted notice.
 	HeldFor time.Duration `cbor:"8,keyasint,omitzero"`
-	// Retired contacts are kept for the record only.
+	// Retired contacts were removed. They are kept to be known again, and for nothing else.
 	Retired bool `cbor:"9,keyasint,omitzero"`
+	// Primary: the person chose it, of all of its kind, to be the one that apps are told.
+	Primary bool `cbor:"17,keyasint,omitzero"`
 	// Late: the sign-in named it when another one had been confirmed already. Apps let people change an address without
 	// a proof, so whoever has a session could put in their own: its first confirmation is held and told like an added one.
 	Late bool `cbor:"13,keyasint,omitzero"`

@@ -140,9 +140,12 @@ type Facts struct {
 	Confirmed time.Time
 	// Held is a confirmation that is on hold until HoldUntil.
 	Held, HoldUntil time.Time
-	Grace           Grace
-	Asked           time.Time
-	ExemptUntil     time.Time
+	// Removed is the latest confirmation among contacts that the person removed. It counts for nothing but when a new grace
+	// is owed.
+	Removed     time.Time
+	Grace       Grace
+	Asked       time.Time
+	ExemptUntil time.Time
 	// Devices and Entered are the browsers that something proves: trusted, or a code was entered in their session.
 	Devices []Device
 	Entered []Entry
@@ -313,10 +316,19 @@ func (r *Rules) Lapsed(f Facts, now time.Time) bool {
 }
 
 // grace is the grace that counts now: the recorded one, or a new one that is owed because a later confirmation
-// than the one it followed has lapsed. "Later" keeps it to once per confirmation, whichever contacts go or come.
+// than the one it followed has lapsed. "Later" keeps it to once per confirmation, whichever contacts go or come. It is the
+// latest that there ever was: who removes that contact and is left with an old confirmation has not got a grace by it.
 func (r *Rules) grace(f Facts, now time.Time) Grace {
-	if c := f.confirmed(now); c.After(f.Grace.After) && r.Lapsed(f, now) {
+	if c := f.latest(now); c.After(f.Grace.After) && r.Lapsed(f, now) && !now.Before(c.Add(r.Reconfirm)) {
 		return Grace{After: c, Until: f.Grace.Until}
 	}
 	return f.Grace
+}
+
+// latest is the latest confirmation that counts at now, or did until the person removed its contact.
+func (f Facts) latest(now time.Time) time.Time {
+	if c := f.confirmed(now); c.After(f.Removed) {
+		return c
+	}
+	return f.Removed
 }

@@ -70,7 +70,7 @@ func (a *Account) Owe(now time.Time) bool {
 		return false
 	}
 	after := a.Grace.After
-	if c := a.Facts(now).confirmed(now); c.After(after) {
+	if c := a.Facts(now).latest(now); c.After(after) {
 		after = c
 	}
 	a.Grace, a.Owed = Grace{After: after, Until: a.Grace.Until}, now

@@ -136,10 +136,18 @@ func (a *Account) Settle(id string, d Delivery, now time.Time) bool {
 		a.noticeTaken(*s, now)
 	case RefusedForGood:
 		a.drop(i, SendRefused)
-	case AskedToWait, NotReached, BrokenOff, OutOfOrder:
+	case AskedToWait:
 		s.Handed--
-		if s.givesUp(d) {
-			a.notSent(i)
+		s.NotBefore = now.Add(retryAfter(s.Tries, s.Kind))
+	case NotReached, BrokenOff, OutOfOrder:
+		s.Handed--
+		if s.Kind == SendCode {
+			// The person is told that nothing was sent; a mail that arrives later all the same would be a lie.
+			a.drop(i, SendFailed)
+			a.unsend(s.Channel)
+			if c := a.Challenge; c != nil && c.SendID == id && c.Typed && c.Sent == 1 {
+				a.Adds = a.Adds.Undo()
+			}
 			return true
 		}
 		s.NotBefore = now.Add(retryAfter(s.Tries, s.Kind))
@@ -154,23 +162,6 @@ func (a *Account) Settle(id string, d Delivery, now time.Time) bool {
 		}
 	}
 	return true
-}
-
-// givesUp tells that a code which was not taken is not tried again: the person is told that nothing was sent, and of other
-// ways, and a message that arrives later all the same would be a lie. Only mail servers that ask to wait are tried again:
-// they do so with every stranger. Notices are always tried again.
-func (s *Send) givesUp(d Delivery) bool {
-	return s.Kind == SendCode && (d != AskedToWait || s.Channel.Kind() == Phone)
-}
-
-// notSent takes a code back that no carrier has: it counts against nothing.
-func (a *Account) notSent(i int) {
-	s := a.Outbox[i]
-	a.drop(i, SendFailed)
-	a.unsend(s.Channel)
-	if c := a.Challenge; c != nil && c.SendID == s.ID && c.Typed && c.Sent == 1 {
-		a.Adds = a.Adds.Undo()
-	}
 }
 
 func (a *Account) drop(i int, state SendState) {
@@ -209,7 +200,8 @@ func (a *Account) DropCodes() {
 	a.Outbox = slices.DeleteFunc(slices.Clone(a.Outbox), func(s Send) bool { return s.Kind == SendCode })
 }
 
-// Recipient is the contact that a message goes to, or nil when it is gone.
+// Recipient is the contact that a message goes to, or nil when it is gone. One that was removed is still told what it was
+// to be told: whoever removed it may be the one whom that is about.
 func (a *Account) Recipient(s Send) *Contact {
 	if s.Kind == SendCode {
 		if c := a.Challenge; c == nil || c.SendID != s.ID {
@@ -217,5 +209,10 @@ func (a *Account) Recipient(s Send) *Contact {
 		}
 		return a.Challenge.Target(a)
 	}
-	return a.Contact(s.Contact)
+	for i := range a.Contacts {
+		if a.Contacts[i].ID == s.Contact {
+			return &a.Contacts[i]
+		}
+	}
+	return nil
 }
