@@ -348,13 +348,26 @@ func TestAGoneContactGetsNothing(t *testing.T) {
 	h := newHouse(t, withoutWorkers, inMemory)
 	ann := h.person("ann", "browser")
 	h.waiting(ann, 2)
-	h.change(ann, func(a *policy.Account) { a.Contacts[0].Retired = true })
+	h.change(ann, func(a *policy.Account) { a.Contacts = nil })
 	h.work1(ann)
 	if n := len(h.courier.all(policy.SendCode)) + len(h.courier.all(policy.SendNotice)); n != 0 {
 		t.Errorf("%d letters to a contact that is gone", n)
 	}
 	if a := h.account(ann); len(a.Outbox) != 0 {
 		t.Errorf("%d rows left", len(a.Outbox))
+	}
+}
+
+// Whoever takes a contact away may not be its owner, who is still told what they were to be told.
+func TestARemovedContactGetsItsNoticesAndNoCodes(t *testing.T) {
+	h := newHouse(t, withoutWorkers, inMemory)
+	ann := h.person("ann", "browser")
+	h.waiting(ann, 2)
+	h.change(ann, func(a *policy.Account) { a.Contacts[0].Retired = true })
+	h.work1(ann)
+	h.work1(ann)
+	if codes, notices := len(h.courier.all(policy.SendCode)), len(h.courier.all(policy.SendNotice)); codes != 0 || notices != 1 {
+		t.Errorf("%d codes and %d notices", codes, notices)
 	}
 }
 
