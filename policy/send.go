@@ -136,18 +136,10 @@ func (a *Account) Settle(id string, d Delivery, now time.Time) bool {
 		a.noticeTaken(*s, now)
 	case RefusedForGood:
 		a.drop(i, SendRefused)
-	case AskedToWait:
+	case AskedToWait, NotReached, BrokenOff, OutOfOrder:
 		s.Handed--
-		s.NotBefore = now.Add(retryAfter(s.Tries, s.Kind))
-	case NotReached, BrokenOff, OutOfOrder:
-		s.Handed--
-		if s.Kind == SendCode {
-			// The person is told that nothing was sent; a mail that arrives later all the same would be a lie.
-			a.drop(i, SendFailed)
-			a.unsend(s.Channel)
-			if c := a.Challenge; c != nil && c.SendID == id && c.Typed && c.Sent == 1 {
-				a.Adds = a.Adds.Undo()
-			}
+		if s.givesUp(d) {
+			a.notSent(i)
 			return true
 		}
 		s.NotBefore = now.Add(retryAfter(s.Tries, s.Kind))
@@ -162,6 +154,23 @@ func (a *Account) Settle(id string, d Delivery, now time.Time) bool {
 		}
 	}
 	return true
+}
+
+// givesUp tells that a code which was not taken is not tried again: the person is told that nothing was sent, and of other
+// ways, and a message that arrives later all the same would be a lie. Only mail servers that ask to wait are tried again:
+// they do so with every stranger. Notices are always tried again.
+func (s *Send) givesUp(d Delivery) bool {
+	return s.Kind == SendCode && (d != AskedToWait || s.Channel.Kind() == Phone)
+}
+
+// notSent takes a code back that no carrier has: it counts against nothing.
+func (a *Account) notSent(i int) {
+	s := a.Outbox[i]
+	a.drop(i, SendFailed)
+	a.unsend(s.Channel)
+	if c := a.Challenge; c != nil && c.SendID == s.ID && c.Typed && c.Sent == 1 {
+		a.Adds = a.Adds.Undo()
+	}
 }
 
 func (a *Account) drop(i int, state SendState) {

@@ -114,6 +114,27 @@ func TestHowAMessageIsSettled(t *testing.T) {
 	}
 }
 
+// A mail server that asks to wait does so with every stranger and takes the second try; a provider of texts and calls that
+// does so is too busy for somebody who waits.
+func TestTextsAndCallsDoNotWaitForTheirProvider(t *testing.T) {
+	for channel, waits := range map[Channel]bool{ByEmail: true, BySMS: false, ByVoice: false} {
+		for _, kind := range []SendKind{SendCode, SendNotice} {
+			r := row("m1", kind)
+			r.Channel = channel
+			a := withRows(r)
+			take(t, a, noon, "m1")
+			a.Settle("m1", AskedToWait, noon)
+			want, counted := SendWaiting, 1
+			if kind == SendCode && !waits {
+				want, counted = SendFailed, 0
+			}
+			if left := len(a.Outbox) == 1; left != (want == SendWaiting) || a.Challenge.SendState != want || len(a.Sends) != counted {
+				t.Errorf("%s by %s: %d rows, %q, %d counted", kind, channel, len(a.Outbox), a.Challenge.SendState, len(a.Sends))
+			}
+		}
+	}
+}
+
 func TestALostAnswerIsFollowedByOneMoreTry(t *testing.T) {
 	a := withRows(row("m1", SendCode))
 	take(t, a, noon, "m1")

@@ -194,7 +194,7 @@ func (w *workers) deliver(ctx context.Context, key string, a *policy.Account, s 
 
 // uncount keeps a code that never went out from being held against the country of its number: nobody could enter it.
 func (f *Flow) uncount(ctx context.Context, a *policy.Account, s policy.Send, l Letter, result policy.Delivery) {
-	notSent := result == policy.NotReached || result == policy.BrokenOff || result == policy.OutOfOrder
+	notSent := result == policy.NotReached || result == policy.BrokenOff || result == policy.OutOfOrder || result == policy.AskedToWait
 	if c := a.Challenge; notSent && s.Kind == policy.SendCode && s.Channel.Kind() == policy.Phone && c.Sent == 1 {
 		f.unasked(ctx, policy.Address(l.To), c.Started)
 	}
