@@ -7,7 +7,7 @@ GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 10m
 BENCHTIME ?= 10s
 
-.PHONY: help build demo test deps vet lint unit browser fuzz soak bench golden screenshots fmt
+.PHONY: help build demo test deps vet lint unit browser fuzz soak bench bench-redis golden screenshots fmt
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ soak: ## the big counts: kill -9 loops, flows, histories
 bench: ## requests per second beside bare reverse_proxy, in one run (CONTACTGATE_BENCH_REPORT=folder writes tables and plots)
 	CONTACTGATE_BENCH=1 go test -timeout 120m -count=1 -v -run '^TestBench' ./cmd/contactgate
 	go test -run '^$$' -bench . -benchmem ./policy ./internal/verify ./caddymodule
+
+bench-redis: ## the same with its accounts on a Redis of its own
+	CONTACTGATE_BENCH=1 CONTACTGATE_BENCH_STORE=redis go test -timeout 120m -count=1 -v -run '^TestBench' ./cmd/contactgate
 
 golden: ## write the golden files anew; look at the diff
 	go test ./pages ./caddymodule -update

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/contactgate/contactgate/internal/store"
+	"github.com/contactgate/contactgate/internal/store/redistest"
 	"github.com/contactgate/contactgate/internal/verify"
 	"github.com/contactgate/contactgate/policy"
 )
@@ -107,7 +108,8 @@ func TestBenchGate(t *testing.T) {
 		t.Skip("a benchmark: run it with make bench")
 	}
 	dir := t.TempDir()
-	seedBench(t, dir, benchPeople)
+	accounts, line := benchStore(t, dir)
+	seedBench(t, dir, accounts, benchPeople)
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
 		_, _ = io.WriteString(w, "hello")
@@ -117,7 +119,7 @@ func TestBenchGate(t *testing.T) {
 	for i := range ports {
 		ports[i] = freePortFor(t)
 	}
-	server := startBench(t, dir, ports[:], strings.TrimPrefix(app.URL, "http://"))
+	server := startBench(t, dir, ports[:], strings.TrimPrefix(app.URL, "http://"), line)
 	bare := contestant{"bare reverse_proxy", ports[1], benchUser, benchPeople, "200"}
 	gate := contestant{"gate, verified", ports[2], benchUser, benchPeople, "200"}
 	auth := contestant{"forward_auth to 200", ports[3], benchUser, benchPeople, "200"}
@@ -139,6 +141,16 @@ func TestBenchGate(t *testing.T) {
 	b.compare(128, redirect, interrupt)
 	b.compareAtFixedRate(16, bare, gate)
 	b.report.write(t)
+}
+
+// benchStore is bolt, or a Redis of its own when CONTACTGATE_BENCH_STORE says so, and the line that names it.
+func benchStore(t *testing.T, dir string) (store.Store, string) {
+	if os.Getenv("CONTACTGATE_BENCH_STORE") == "redis" {
+		server := redistest.Start(t)
+		return store.NewRedis(store.RedisConfig{Addresses: []string{server.Addr}}), "store redis " + server.URL()
+	}
+	path := filepath.Join(dir, "accounts.db")
+	return store.NewBolt(store.BoltConfig{Path: path}), "store bolt " + path
 }
 
 // bench is one run.
@@ -208,7 +220,7 @@ func (b *bench) compareAtFixedRate(connections int, targets ...contestant) {
 }
 
 // seedBench writes a store with so many verified people and some overdue ones, and its keys.
-func seedBench(t *testing.T, dir string, people int) {
+func seedBench(t *testing.T, dir string, accounts store.Store, people int) {
 	t.Helper()
 	ring, err := verify.NewKeyring(rand.Reader)
 	if err != nil {
@@ -221,9 +233,8 @@ func seedBench(t *testing.T, dir string, people int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bolt := store.NewBolt(store.BoltConfig{Path: filepath.Join(dir, "accounts.db")})
 	quiet := slog.New(slog.DiscardHandler)
-	flow := verify.New(verify.Config{Store: bolt, Keys: keys, Now: time.Now, Rand: rand.Reader, Log: quiet, Audit: quiet})
+	flow := verify.New(verify.Config{Store: accounts, Keys: keys, Now: time.Now, Rand: rand.Reader, Log: quiet, Audit: quiet})
 	now := time.Now()
 	began := time.Now()
 	var next atomic.Int64
@@ -243,7 +254,7 @@ func seedBench(t *testing.T, dir string, people int) {
 		})
 	}
 	group.Wait()
-	if err := bolt.Close(); err != nil {
+	if err := accounts.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(filepath.Join(dir, "accounts.db")); err == nil {
@@ -268,14 +279,14 @@ func latePerson(i int, now time.Time) policy.Account {
 func benchUser(i int) string { return fmt.Sprintf("user%08d", i) }
 func lateUser(i int) string  { return fmt.Sprintf("late%08d", i) }
 
-func startBench(t *testing.T, dir string, ports []int, app string) int {
+func startBench(t *testing.T, dir string, ports []int, app, storeLine string) int {
 	t.Helper()
 	binary := filepath.Join(dir, "contactgate")
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
 	config := filepath.Join(dir, "Caddyfile")
-	text := fmt.Sprintf(benchConfig, ports[0], dir, ports[1], ports[2], ports[3], ports[4], ports[5], app, "store bolt "+dir+"/accounts.db")
+	text := fmt.Sprintf(benchConfig, ports[0], dir, ports[1], ports[2], ports[3], ports[4], ports[5], app, storeLine)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
