@@ -108,7 +108,7 @@ func (a *App) makeRuntime(ctx context.Context) (*runtime, error) {
 		live.beliefs.StopAllGoroutines()
 	}()
 	go func() {
-		if err := flow.Reseal(run); err != nil && run.Err() == nil {
+		if err := reseal(run, flow); err != nil && run.Err() == nil {
 			a.log.Error("sealing the records with the newest key stopped; it goes on after the next start", "error", err)
 		}
 	}()
@@ -125,6 +125,18 @@ func (a *App) tellsApps() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.ContainsFunc(a.gates, func(g *Gate) bool { return g.passEmail || g.passPhone })
+}
+
+// reseal waits until the store is used: it may be away, or another one.
+func reseal(ctx context.Context, flow *verify.Flow) error {
+	for flow.Admit(ctx) != nil {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Second):
+		}
+	}
+	return flow.Reseal(ctx)
 }
 
 // storeName is the store's kind, as a metric shows it: "bolt".

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,6 +20,7 @@ import (
 	"time"
 
 	"github.com/contactgate/contactgate/internal/store"
+	"github.com/contactgate/contactgate/internal/store/redistest"
 	"github.com/contactgate/contactgate/policy"
 )
 
@@ -202,18 +205,53 @@ func (p *probe) Update(ctx context.Context, key string, fn func(store.Record) (s
 	return err
 }
 
+// Peek and Adopt are those of the store, if it has them.
+func (p *probe) Peek(ctx context.Context, key string) (store.Record, error) {
+	if a, ok := p.Store.(store.Adopter); ok {
+		return a.Peek(ctx, key)
+	}
+	return p.Store.Get(ctx, key)
+}
+
+func (p *probe) Adopt(ctx context.Context, force bool) error {
+	if a, ok := p.Store.(store.Adopter); ok {
+		return a.Adopt(ctx, force)
+	}
+	return nil
+}
+
 func (p *probe) asked() int64 { return p.gets.Load() + p.updates.Load() }
 
-// storeKind opens stores of one kind. Another store, or a second node on the same one, is another line of storeKinds.
+// storeKind opens stores of one kind, in a folder or under its name.
 type storeKind struct {
 	name string
 	open func(t testing.TB, folder string, now func() time.Time) store.Store
+	// two: the house has two nodes, each with a store of its own opening (see swap).
+	two bool
 }
 
-var storeKinds = []storeKind{
-	{"bolt", func(_ testing.TB, folder string, now func() time.Time) store.Store {
-		return store.NewBolt(store.BoltConfig{Path: filepath.Join(folder, "accounts.db"), Now: now})
-	}},
+var onBolt = storeKind{name: "bolt", open: func(_ testing.TB, folder string, now func() time.Time) store.Store {
+	return store.NewBolt(store.BoltConfig{Path: filepath.Join(folder, "accounts.db"), Now: now})
+}}
+
+// onRedis is two nodes on one Redis, whatever it consists of.
+func onRedis(config store.RedisConfig) storeKind {
+	return storeKind{name: "two nodes on redis", two: true, open: func(_ testing.TB, folder string, now func() time.Time) store.Store {
+		c := config
+		c.Namespace, c.Now = namespace(folder), now
+		return store.NewRedis(c)
+	}}
+}
+
+// namespace is for houses that share a Redis.
+func namespace(folder string) string {
+	sum := sha256.Sum256([]byte(folder))
+	return hex.EncodeToString(sum[:8])
+}
+
+// loneRedis is one server that syncs every write.
+func loneRedis(t testing.TB) store.RedisConfig {
+	return store.RedisConfig{Addresses: []string{redistest.Start(t).Addr}}
 }
 
 // house is everything that a flow lives in, with a process that can be ended and started again.
@@ -232,6 +270,8 @@ type house struct {
 	lease      time.Duration
 	stop       func()
 	idle       bool // no workers
+	// other is the other node, of a kind with two.
+	other *house
 }
 
 func newHouse(t testing.TB, changes ...func(h *house)) *house {
@@ -240,15 +280,28 @@ func newHouse(t testing.TB, changes ...func(h *house)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{TB: t, clock: new(clock), kind: storeKinds[0], folder: t.TempDir(), ring: ring, registry: &memory{},
+	h := &house{TB: t, clock: new(clock), kind: onBolt, folder: t.TempDir(), ring: ring, registry: &memory{},
 		courier: &courier{}, audit: &book{}, log: &book{}, rules: policy.Defaults()}
 	h.set(noon)
 	for _, change := range changes {
 		change(h)
 	}
+	if h.kind.two {
+		other := *h
+		h.other = &other
+	}
 	h.start()
 	t.Cleanup(func() { h.end() })
 	return h
+}
+
+// swap makes what comes next happen on the other node, if there is one.
+func (h *house) swap() {
+	if o := h.other; o != nil {
+		h.Flow, o.Flow = o.Flow, h.Flow
+		h.probe, o.probe = o.probe, h.probe
+		h.stop, o.stop = o.stop, h.stop
+	}
 }
 
 func withoutWorkers(h *house) { h.idle = true }
@@ -258,6 +311,9 @@ func (h *house) start() {
 	h.Helper()
 	h.probe = &probe{Store: h.kind.open(h, h.folder, h.Now)}
 	h.load()
+	if h.other != nil {
+		h.other.start()
+	}
 }
 
 // load makes a new flow on the open store, as a reload does.
@@ -292,6 +348,9 @@ func (h *house) end() {
 	h.stop = func() {}
 	if err := h.probe.Close(); err != nil {
 		h.Error(err)
+	}
+	if h.other != nil {
+		h.other.end()
 	}
 }
 

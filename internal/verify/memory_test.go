@@ -149,7 +149,7 @@ func (s *fast) Close() error { s.shut.Store(true); return nil }
 // inMemory makes a house keep its records in memory.
 func inMemory(h *house) {
 	k := newKept()
-	h.kind = storeKind{"memory", func(_ testing.TB, _ string, now func() time.Time) store.Store { return &fast{now: now, kept: k} }}
+	h.kind = storeKind{name: "memory", open: func(_ testing.TB, _ string, now func() time.Time) store.Store { return &fast{now: now, kept: k} }}
 }
 
 // What stands in for a store has to keep the promises of one.

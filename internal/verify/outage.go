@@ -88,6 +88,9 @@ func (f *Flow) ways(a *policy.Account, r *policy.Rules, now time.Time) []policy.
 
 // watchOutages learns, now and then, what other nodes know, and looks whether an outage is over.
 func (f *Flow) watchOutages(ctx context.Context) {
+	if !f.ready.Load() {
+		return // what is in a store that may be another one is none of our business
+	}
 	o := &f.outages
 	o.mu.Lock()
 	defer o.mu.Unlock()
