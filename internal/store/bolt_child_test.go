@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -35,6 +36,9 @@ func TestMain(m *testing.M) {
 	var err error
 	switch os.Getenv(childRole) {
 	case "":
+		// More tests at once than there are processors: those with servers wait more than they work.
+		flag.Parse()
+		_ = flag.Set("test.parallel", "8")
 		os.Exit(m.Run())
 	case "hold":
 		err = holdFile(path)

@@ -60,7 +60,8 @@ type Redis struct {
 	tend    context.CancelFunc // ends what watches over the servers; nil: not begun
 	tended  sync.WaitGroup
 
-	noted noted // what was said of durability
+	noted   noted // what was said of durability
+	demoted bool  // the server was seen to be a replica; tendServers' own
 }
 
 // RedisConfig says where Redis is. Only Addresses is needed.

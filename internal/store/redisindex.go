@@ -165,21 +165,21 @@ func (r *Redis) Due(ctx context.Context, now time.Time, limit int) ([]string, er
 // sweepLimitRedis bounds what is swept from one shard in one go.
 const sweepLimitRedis = 100
 
-// sweep takes records that Redis has let expire out of the indexes of one shard. Redis deletes them by itself, but tells
-// nobody who could be relied on.
-func (r *Redis) sweep(ctx context.Context, shard int) error {
-	n := &r.names[shard]
-	var ended []string
-	err := r.ask(ctx, shard, func(ctx context.Context, s server) error {
-		cmd := redis.NewStringSliceCmd(ctx, "zrange", n.ends, "-inf", millis(r.config.Now().Add(-expireLag)), "byscore", "limit", 0, sweepLimitRedis)
-		err := s.run(ctx, cmd)
-		ended = cmd.Val()
-		return err
-	})
-	for _, key := range ended {
-		err = errors.Join(err, r.ask(ctx, shard, func(ctx context.Context, s server) error {
-			return s.run(ctx, redis.NewCmd(ctx, scriptWords("eval", sweepScript, []string{n.recordName(key), n.keys, n.due, n.ends}, []any{key})...))
-		}))
+// sweep takes records that Redis has let expire out of the indexes. Redis deletes them by itself, but tells nobody in a
+// way that could be relied on.
+func (r *Redis) sweep(ctx context.Context) error {
+	pipe := r.wired().pipeline()
+	var asked [shardCount]*redis.StringSliceCmd
+	for i := range asked {
+		asked[i] = pipe.ZRangeArgs(ctx, redis.ZRangeArgs{Key: r.names[i].ends, Start: "-inf", Stop: millis(r.config.Now().Add(-expireLag)), ByScore: true, Count: sweepLimitRedis})
+	}
+	_, err := pipe.Exec(ctx)
+	for i, cmd := range asked {
+		n := &r.names[i]
+		for _, key := range cmd.Val() {
+			words := scriptWords("eval", sweepScript, []string{n.recordName(key), n.keys, n.due, n.ends}, []any{key})
+			err = errors.Join(err, r.ask(ctx, i, func(ctx context.Context, s server) error { return s.run(ctx, redis.NewCmd(ctx, words...)) }))
+		}
 	}
 	return err
 }

@@ -158,6 +158,7 @@ func TestWhatRedisDoesNotKeepIsSaid(t *testing.T) {
 		"always, but no file":      {"0", "always", "3600 1", "", []string{"(P5)"}},
 		"a replica":                {"1", "everysec", "", inSync, nil},
 		"a replica in memory":      {"0", "everysec", "", inSync, []string{"nothing is written to disk"}},
+		"a replica that begins":    {"1", "everysec", "", "ip=10.0.0.2,port=6379,state=online,offset=0,lag=0", []string{"(P5)"}},
 		"a replica that hangs":     {"1", "everysec", "", hanging, []string{"(P5)"}},
 		"a service that is silent": {"1", "unknown", "unknown", "", []string{"(P5)"}},
 	} {

@@ -14,8 +14,8 @@ import (
 const (
 	// tendEvery is how often the servers are looked at: how many replicas there are, and whether changes were missed.
 	tendEvery = time.Second
-	// examineEvery is how often settings are looked at, in rounds of tendEvery.
-	examineEvery = 10
+	// examineEvery is how often settings are looked at, and what has expired is swept, in rounds of tendEvery.
+	examineEvery = 5
 	// silence is how long the channel for changes may say nothing before it is asked whether it is still there.
 	silence = 2 * time.Second
 )
@@ -48,15 +48,32 @@ func (r *Redis) tendOnce(ctx context.Context, round int) {
 	ctx, cancel := context.WithTimeout(ctx, tendEvery)
 	defer cancel()
 	r.tendChanges(ctx)
-	_ = r.wired().masters(ctx, r.copies.count)
+	r.tendRole(r.wired().masters(ctx, r.copies.count))
 	if round%examineEvery == examineEvery-1 {
 		err := r.examine(ctx)
 		var unfit *Unfit
 		if err == nil || errors.As(err, &unfit) {
 			r.setProblem(unfit)
 		}
+		_ = r.sweep(ctx)
 	}
-	_ = r.sweep(ctx, round%shardCount)
+}
+
+// errDemoted: the server that we write to has become a replica.
+var errDemoted = errors.New("store: this Redis is a replica now")
+
+// tendRole keeps anybody from reading what a replica has: it may be old. Connections that were there before a failover
+// could still lead to one. Nodes of a Cluster send us on by themselves.
+func (r *Redis) tendRole(err error) {
+	demoted := errors.Is(err, errDemoted) && !r.config.Cluster
+	switch {
+	case demoted:
+		r.setProblem(&Unfit{"this Redis has become a replica", "make it, or another one, a master; that is looked for every second"})
+		r.reconnect() // Sentinels know a new master
+	case r.demoted && err == nil:
+		r.setProblem(nil)
+	}
+	r.demoted = demoted || r.demoted && err != nil
 }
 
 func (r *Redis) setProblem(unfit *Unfit) {
@@ -230,7 +247,11 @@ func (c *copies) count(ctx context.Context, client *redis.Client) error {
 	if err != nil {
 		return err
 	}
-	n := parseInfo(text).replicas()
+	fields := parseInfo(text)
+	if fields["role"] == "slave" {
+		return errDemoted
+	}
+	n := fields.replicas()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.known == nil {
@@ -261,14 +282,15 @@ func (f info) replicas() int {
 		if _, err := strconv.Atoi(number); !ok || err != nil {
 			continue
 		}
-		lag, online := lagging+1, false
+		lag, online, begun := lagging+1, false, true
 		for word := range strings.SplitSeq(value, ",") {
 			if s, ok := strings.CutPrefix(word, "lag="); ok {
 				lag, _ = strconv.Atoi(s)
 			}
 			online = online || word == "state=online"
+			begun = begun && word != "offset=0" // it has been copied to, and may be silent for a second now
 		}
-		if online && lag <= lagging {
+		if online && begun && lag <= lagging {
 			n++
 		}
 	}

@@ -171,6 +171,23 @@ func (s *Server) Info(field string) string {
 	return ""
 }
 
+// InSync waits until so many replicas have all that the server has. A link that is up need not carry anything yet.
+func (s *Server) InSync(replicas int64) {
+	s.t.Helper()
+	s.WaitFor("its replicas", 15*time.Second, func() bool {
+		var have *redis.Cmd
+		_, _ = s.client.Pipelined(context.Background(), func(p redis.Pipeliner) error {
+			p.Set(context.Background(), "nothing", "", 0)
+			p.Del(context.Background(), "nothing")
+			have = p.Do(context.Background(), "WAIT", replicas, 100)
+			return nil
+		})
+		n, _ := have.Int64()
+		// A server that had no replica when it wrote counts one that has nothing yet as having all of nothing.
+		return n >= replicas && !strings.Contains(s.Info("slave"+strconv.FormatInt(replicas-1, 10)), "offset=0,")
+	})
+}
+
 // Kill ends the server at once (SIGKILL).
 func (s *Server) Kill() {
 	s.t.Helper()

@@ -28,9 +28,7 @@ func StartSentinels(t testing.TB, replicas int) *Sentinels {
 	for range replicas {
 		set.Servers = append(set.Servers, Start(t, "--appendfsync", "everysec", "--replicaof", "127.0.0.1 "+port(master.Addr)))
 	}
-	for _, s := range set.Servers[1:] {
-		s.WaitFor("its master", 10*time.Second, func() bool { return s.Info("master_link_status") == "up" })
-	}
+	master.InSync(int64(replicas))
 	for range 3 {
 		set.Sentinels = append(set.Sentinels, startSentinel(t, set.Name, master))
 	}
@@ -160,4 +158,24 @@ func addrs(servers []*Server) []string {
 		list = append(list, s.Addr)
 	}
 	return list
+}
+
+// MoveSlot moves a slot from one master of a Cluster to another, as redis-cli --cluster reshard does, with a pause after
+// each key, and tells all nodes.
+func (c *Cluster) MoveSlot(slot int64, from, to *Server, pause time.Duration) {
+	from.t.Helper()
+	source, target := from.Do("CLUSTER", "MYID"), to.Do("CLUSTER", "MYID")
+	to.Do("CLUSTER", "SETSLOT", slot, "IMPORTING", source)
+	from.Do("CLUSTER", "SETSLOT", slot, "MIGRATING", target)
+	for {
+		keys := from.Do("CLUSTER", "GETKEYSINSLOT", slot, 1).([]any)
+		if len(keys) == 0 {
+			break
+		}
+		from.Do("MIGRATE", "127.0.0.1", port(to.Addr), keys[0], 0, 2000)
+		time.Sleep(pause)
+	}
+	for _, n := range c.Masters() {
+		n.Do("CLUSTER", "SETSLOT", slot, "NODE", target)
+	}
 }
