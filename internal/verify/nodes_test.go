@@ -267,7 +267,10 @@ func TestRedisThatLostAPartIsNotUsed(t *testing.T) {
 // One line when it begins, one when it is over, however many requests fail.
 func TestOutageOfTheStoreIsSaidOnce(t *testing.T) {
 	server := redistest.Start(t)
-	h := newHouse(t, func(h *house) { h.kind = onRedis(store.RedisConfig{Addresses: []string{server.Addr}}); h.kind.two = false })
+	h := newHouse(t, func(h *house) {
+		h.kind = onRedis(store.RedisConfig{Addresses: []string{server.Addr}})
+		h.kind.two = false
+	})
 	ann := h.person("ann", "browser")
 	h.open(ann)
 	server.Kill()
