@@ -77,6 +77,8 @@ type Rules struct {
 
 	// Countries are those whose phone numbers are offered, and how; the first is the one to expect. Empty: no phones.
 	Countries []Country
+	// WithoutEmail: nothing carries e-mail.
+	WithoutEmail bool
 	// ProofWhole: who wants a code to a phone on file has to know all of its number, not only the last four digits.
 	ProofWhole bool
 

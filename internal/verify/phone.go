@@ -71,8 +71,11 @@ func ReachPhone(r *policy.Rules, typed, country string) (policy.Address, []polic
 
 // Channels lists how a code can travel to a contact, the usual way first, and why there is only one.
 func Channels(r *policy.Rules, c policy.Contact) ([]policy.Channel, policy.Only) {
-	if c.Kind == policy.Phone {
+	switch {
+	case c.Kind == policy.Phone:
 		return r.Reach(LineOf(c.Address))
+	case r.WithoutEmail:
+		return nil, ""
 	}
 	return []policy.Channel{policy.ByEmail}, ""
 }

@@ -169,6 +169,10 @@ func TestWhatALineTakes(t *testing.T) {
 	if got, _ := Channels(r, policy.Contact{Kind: policy.Email, Address: "ann@example.com"}); !slices.Equal(got, []policy.Channel{policy.ByEmail}) {
 		t.Errorf("an address: %v", got)
 	}
+	r.WithoutEmail = true
+	if got, _ := Channels(r, policy.Contact{Kind: policy.Email, Address: "ann@example.com"}); got != nil {
+		t.Errorf("an address, where nothing carries mail: %v", got)
+	}
 }
 
 // What was valid when it was taken stays in use; what costs money is not, whoever put it on file.
