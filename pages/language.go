@@ -57,15 +57,7 @@ func (r *Renderer) MatchLanguage(explicit, acceptLanguage string) string {
 			}
 		}
 	}
-	if len(acceptLanguage) > headerLength {
-		acceptLanguage = acceptLanguage[:headerLength]
-		// Half a tag may be another language.
-		acceptLanguage = acceptLanguage[:max(strings.LastIndexByte(acceptLanguage, ','), 0)]
-	}
-	tags, _, err := language.ParseAcceptLanguage(acceptLanguage)
-	if err != nil {
-		tags = nil
-	}
+	tags := acceptedLanguages(acceptLanguage)
 	for _, find := range []func(language.Tag) *catalog{r.matcher.same, r.matcher.find} {
 		for _, tag := range tags {
 			if c := find(tag); c != nil {
@@ -74,6 +66,20 @@ func (r *Renderer) MatchLanguage(explicit, acceptLanguage string) string {
 		}
 	}
 	return r.catalogs[0].tag.String()
+}
+
+// acceptedLanguages are those that a browser asks for, the dearest first; none when it cannot be read.
+func acceptedLanguages(header string) []language.Tag {
+	if len(header) > headerLength {
+		header = header[:headerLength]
+		// Half a tag may be another language.
+		header = header[:max(strings.LastIndexByte(header, ','), 0)]
+	}
+	tags, _, err := language.ParseAcceptLanguage(header)
+	if err != nil {
+		return nil
+	}
+	return tags
 }
 
 // Languages are the tags on offer, the default first.

@@ -99,12 +99,16 @@ func (p *page) Left(days int, deadline time.Time) (string, error) {
 	return p.T("span.days", "Count", days)
 }
 
-// To is the address of one of our pages, which carries the return token on.
+// To is the address of one of our pages, which carries the return token on. A name may have a query of its own.
 func (p *page) To(name string) string {
 	if p.Return == "" {
 		return p.Action(name)
 	}
-	return p.Action(name) + "?return=" + url.QueryEscape(p.Return)
+	and := "?"
+	if strings.Contains(name, "?") {
+		and = "&"
+	}
+	return p.Action(name) + and + "return=" + url.QueryEscape(p.Return)
 }
 
 // Action is the address that a form posts to.

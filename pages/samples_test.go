@@ -25,7 +25,13 @@ var (
 	private  = Choice{Handle: "h-1", Masked: "an****@example.com", Channels: []string{"email"}}
 	work     = Choice{Handle: "h-2", Masked: "****@mail.example.org", Channels: []string{"email"}}
 	phone    = Choice{Handle: "h-3", Masked: "+81 •• •••• ••34", Channels: []string{"sms", "voice"}}
+	landline = Choice{Handle: "h-4", Masked: "+81 •• •••• ••20", Channels: []string{"voice"}, Only: "line"}
+	abroad   = Choice{Handle: "h-5", Masked: "+33 •• •••• ••78", Channels: []string{"sms"}, Only: "country"}
+	carrier  = Choice{Handle: "h-6", Masked: "ha****@docomo.ne.jp", Channels: []string{"email"}}
 )
+
+// countries are offered in this order; the page sorts them.
+var countries = []Country{{"JP", "+81"}, {"US", "+1"}, {"DE", "+49"}, {"FR", "+33"}}
 
 const (
 	sender  = "Example account team <account-security-noreply@example.com>"
@@ -46,6 +52,23 @@ func samples() map[string]View {
 	problem := func(name string) Code {
 		return code(func(c *Code) { c.Problem, c.Left, c.Wait = name, 3, 2*time.Minute })
 	}
+	text := func(change func(*Code)) Code {
+		return code(func(c *Code) { c.Masked, c.Channel, c.From, c.Subject = phone.Masked, "sms", "", ""; change(c) })
+	}
+	call := func(change func(*Code)) Code {
+		return text(func(c *Code) { c.Channel, c.Caller = "voice", "+17148680120"; change(c) })
+	}
+	lossy := func(domain, carrier string, phone bool) *Lossy {
+		return &Lossy{Domain: domain, Carrier: carrier, From: sender, Phone: phone}
+	}
+	addPhone := func(change func(*Add)) Add {
+		a := Add{Kinds: []string{"email", "phone"}, Kind: "phone", Countries: countries, Country: "JP", Channels: []string{"sms", "voice"}, Channel: "sms"}
+		change(&a)
+		return a
+	}
+	phoneProblem := func(name, typed string) Add {
+		return addPhone(func(a *Add) { a.Problem, a.Typed = name, typed })
+	}
 	return map[string]View{
 		"ask-grace":       Ask{Contacts: []Choice{private, work}, Deadline: deadline, DaysLeft: 5, CanLater: true},
 		"ask-last-day":    Ask{Contacts: []Choice{private}, Deadline: now.Add(5 * time.Hour), DaysLeft: 0, CanLater: true},
@@ -57,9 +80,66 @@ func samples() map[string]View {
 		"ask-unreachable": Ask{Contacts: []Choice{private, work}, Overdue: true, Deadline: now.Add(-26 * time.Hour), Failed: "unreachable", FailedMasked: private.Masked},
 		"ask-refused":     Ask{Contacts: []Choice{private, work}, Overdue: true, Deadline: now.Add(-26 * time.Hour), Failed: "refused", FailedMasked: private.Masked},
 
-		"ask-device":      Ask{Contacts: []Choice{private, work}, Overdue: true, Device: true},
-		"ask-device-hold": Ask{Contacts: []Choice{private}, Overdue: true, Device: true, HoldUntil: now.Add(70 * time.Hour)},
-		"ask-fresh":       Ask{Contacts: []Choice{private, work}, Fresh: true, Post: "fresh"},
+		"ask-device":        Ask{Contacts: []Choice{private, work}, Overdue: true, Device: true},
+		"ask-device-hold":   Ask{Contacts: []Choice{private}, Overdue: true, Device: true, HoldUntil: now.Add(70 * time.Hour)},
+		"ask-fresh":         Ask{Contacts: []Choice{private, work}, Fresh: true, Post: "fresh"},
+		"ask-one-phone":     Ask{Contacts: []Choice{phone}, Deadline: deadline, DaysLeft: 5, CanLater: true},
+		"ask-only":          Ask{Contacts: []Choice{landline, abroad, phone}, Overdue: true, Deadline: now.Add(-26 * time.Hour)},
+		"ask-refused-phone": Ask{Contacts: []Choice{private, phone}, Overdue: true, Deadline: now.Add(-26 * time.Hour), Failed: "refused", FailedMasked: phone.Masked, FailedPhone: true},
+		"ask-paused":        Ask{Contacts: []Choice{private, phone}, CanLater: true, Failed: "paused", FailedMasked: abroad.Masked, FailedPhone: true, FailedWait: 48 * time.Minute},
+
+		"prove-text":           Prove{Contact: phone, Channel: "sms"},
+		"prove-call":           Prove{Contact: phone, Channel: "voice"},
+		"prove-whole":          Prove{Contact: phone, Channel: "sms", Whole: true},
+		"prove-phone-empty":    Prove{Contact: phone, Channel: "sms", Problem: "empty"},
+		"prove-whole-empty":    Prove{Contact: phone, Channel: "sms", Whole: true, Problem: "empty"},
+		"prove-phone-digits":   Prove{Contact: phone, Channel: "sms", Typed: "34", Problem: "digits"},
+		"prove-phone-mismatch": Prove{Contact: phone, Channel: "sms", Typed: "1234", Problem: "mismatch", Left: 2},
+		"prove-phone-spent":    Prove{Contact: phone, Channel: "sms", Typed: "1234", Whole: true, Problem: "spent", Left: 5},
+		"prove-phone-whole":    Prove{Contact: phone, Channel: "voice", Typed: "1234", Whole: true, Problem: "whole"},
+		"prove-phone-wait":     Prove{Contact: phone, Channel: "sms", Whole: true, Problem: "wait", Wait: 5 * time.Hour},
+		"prove-phone-last":     Prove{Contact: phone, Channel: "sms", Whole: true, Problem: "mismatch"},
+		"prove-phone-closed":   Prove{Contact: phone, Channel: "sms", Whole: true, Problem: "closed"},
+		"prove-lossy":          Prove{Contact: carrier, Channel: "email", Lossy: lossy("docomo.ne.jp", "docomo", true)},
+		"prove-lossy-au":       Prove{Contact: carrier, Channel: "email", Lossy: lossy("ezweb.ne.jp", "au", false)},
+
+		"code-text":          text(func(*Code) {}),
+		"code-text-underway": text(func(c *Code) { c.State = "underway" }),
+		"code-text-failed":   text(func(c *Code) { c.State, c.ResendIn = "failed", 0 }),
+		"code-text-only":     text(func(c *Code) { c.Only, c.Adding = "country", true }),
+		"code-text-letters":  text(func(c *Code) { c.Problem = "letters" }),
+		"code-text-wrong":    text(func(c *Code) { c.Problem, c.Left = "wrong", 3 }),
+		"code-text-replaced": text(func(c *Code) { c.Problem = "replaced" }),
+		"code-call":          call(func(*Code) {}),
+		"code-call-withheld": call(func(c *Code) { c.Caller = "" }),
+		"code-call-underway": call(func(c *Code) { c.State = "underway" }),
+		"code-call-failed":   call(func(c *Code) { c.State, c.ResendIn = "failed", 0 }),
+		"code-call-only":     call(func(c *Code) { c.Only, c.Adding, c.HoldAfter = "line", true, 72*time.Hour }),
+		"code-call-country":  call(func(c *Code) { c.Only = "country" }),
+		"code-call-letters":  call(func(c *Code) { c.Problem = "letters" }),
+		"code-call-wrong":    call(func(c *Code) { c.Problem, c.Left = "wrong", 3 }),
+		"code-call-replaced": call(func(c *Code) { c.Problem = "replaced" }),
+		"code-call-expired":  call(func(c *Code) { c.Problem, c.ResendIn = "expired", 0 }),
+
+		"add-kinds":           Add{Kinds: []string{"email", "phone"}, Kind: "email", Notified: true, Deadline: deadline, DaysLeft: 5, CanLater: true},
+		"add-phone":           addPhone(func(a *Add) { a.Notified, a.Deadline, a.DaysLeft, a.CanLater = true, deadline, 5, true }),
+		"add-phone-first":     addPhone(func(a *Add) { a.NothingOnFile, a.Overdue, a.Deadline = true, true, now.Add(-26*time.Hour) }),
+		"add-phone-hold":      addPhone(func(a *Add) { a.Channel, a.HoldAfter, a.Notified = "voice", 72*time.Hour, true }),
+		"add-phone-one":       addPhone(func(a *Add) { a.Countries = countries[:1] }),
+		"add-phone-calls":     addPhone(func(a *Add) { a.Channels, a.Channel = []string{"voice"}, "voice" }),
+		"add-phone-texts":     addPhone(func(a *Add) { a.Countries, a.Channels = countries[:1], []string{"sms"} }),
+		"add-phone-empty":     phoneProblem("empty", ""),
+		"add-phone-number":    phoneProblem("number", "090-1234-567"),
+		"add-phone-extension": phoneProblem("extension", "+14155550123;ext=9"),
+		"add-phone-kind":      phoneProblem("kind", "0990 123456"),
+		"add-phone-line":      phoneProblem("line", "01 23 45 67 89"),
+		"add-phone-country":   phoneProblem("country", "+881612345678"),
+		"add-phone-refused":   phoneProblem("refused", "090-1234-5678"),
+		"add-phone-paused":    addPhone(func(a *Add) { a.Problem, a.Typed, a.Wait = "paused", "090-1234-5678", 48*time.Minute }),
+		"add-lossy":           Add{Kinds: []string{"email", "phone"}, Kind: "email", Typed: "hanako@docomo.ne.jp", Lossy: lossy("docomo.ne.jp", "docomo", true)},
+		"add-lossy-softbank":  Add{Kinds: []string{"email"}, Kind: "email", Typed: "hanako@softbank.ne.jp", Lossy: lossy("softbank.ne.jp", "softbank", false)},
+		"add-lossy-other":     Add{Kinds: []string{"email"}, Kind: "email", Typed: "hanako@ymobile.ne.jp", Lossy: lossy("ymobile.ne.jp", "", false)},
+		"help-phones":         Help{Support: "mailto:help@example.com", From: sender, Phones: true},
 
 		"prove":          Prove{Contact: private, Channel: "email"},
 		"prove-fresh":    Prove{Contact: private, Channel: "email", Post: "fresh", Other: "fresh"},

@@ -27,7 +27,21 @@ type View interface{ template() string }
 type Choice struct {
 	Handle   string   // value of the field "contact"
 	Masked   string   // "an****@example.com"
-	Channels []string // "email"; later "sms", "voice"
+	Channels []string // "email", or "sms" and "voice"
+	// Only says why a phone has one channel only: "country" (the operator allows no other there) or "line" (it takes no
+	// texts). Empty: it has two, or is none.
+	Only string
+}
+
+// Lossy warns that mail to a domain is often dropped on its way.
+type Lossy struct {
+	Domain string
+	// Carrier is whose settings are told: "docomo", "au" or "softbank"; empty: others.
+	Carrier string
+	// From is the sender that the settings have to let through.
+	From string
+	// Phone: a phone number can be added in its place.
+	Phone bool
 }
 
 // Ask is step 1, "is this still yours?". (GET verify)
@@ -44,10 +58,13 @@ type Ask struct {
 	CanLater bool
 	// HoldUntil is set while a new contact is on hold.
 	HoldUntil time.Time
-	// Failed names why the last try to send did not work, on this page again (503): "unreachable" or "refused". Empty: nothing failed.
+	// Failed names why the last try to send did not work, on this page again (503): "unreachable", "refused" or "paused" (its
+	// country has to wait; see FailedWait). Empty: nothing failed.
 	Failed string
-	// FailedMasked is the contact that it concerns.
+	// FailedMasked is the contact that it concerns, FailedPhone whether that is a phone.
 	FailedMasked string
+	FailedPhone  bool
+	FailedWait   time.Duration
 	// App: an authenticator app will do as well as a contact.
 	App bool
 	// Device: a code has to be entered in this browser first, whatever is confirmed already.
@@ -62,9 +79,16 @@ type Ask struct {
 type Prove struct {
 	Contact Choice
 	Channel string
+	// Whole: of a phone number all digits are asked for. Otherwise the last four are.
+	Whole bool
+	// Lossy warns that a code to this address may get lost. Nil: nothing is known of that.
+	Lossy *Lossy
 	// Typed is what the person typed, to correct it.
 	Typed string
-	// Problem is "" , "empty", "mismatch", "wait" (too many tries; see Wait) or "closed" (no more tries for this contact; use another way).
+	// Problem is "" , "empty", "mismatch", "spent" (a mismatch after which the whole number is asked), "digits" (of a phone:
+	// neither its last four digits nor a number; not counted), "whole" (the last four digits are not enough here; not
+	// counted), "wait" (too many tries; see Wait) or "closed" (no
+	// more tries for this contact; use another way).
 	Problem string
 	// Left is how many tries are left after a mismatch; after the last one the page offers other ways only.
 	Left int
@@ -80,7 +104,11 @@ type Code struct {
 	// Typed addresses are shown whole only on the page where they were typed; here Masked is used.
 	From    string // sender as people see it: "Example account team <account-security-noreply@example.com>"
 	Subject string
-	Ends    time.Time
+	// Caller is the number that a call shows; empty: it is not known.
+	Caller string
+	// Only says why this channel was chosen for the person, as in Choice.
+	Only string
+	Ends time.Time
 	// State of the send: "underway", "accepted", "failed".
 	State string
 	// ResendIn is how long until the code can be sent again; zero or less: now.
@@ -107,10 +135,21 @@ type Code struct {
 type Add struct {
 	// NothingOnFile changes the first sentence.
 	NothingOnFile bool
-	Kinds         []string // "email"; later "phone"
+	Kinds         []string // "email", "phone"
 	Kind          string
 	Typed         string
-	// Problem is "", "empty", "address" (not an address; name what is wrong), "unreachable", "refused", "wait" (too many; see Wait) or "full" (as many contacts as can be kept).
+	// Countries are those whose phones may be added, Country the code of the chosen one.
+	Countries []Country
+	Country   string
+	// Channels are those that some of the countries allow, Channel the chosen one.
+	Channels []string
+	Channel  string
+	// Lossy asks, before anything is sent, whether it should go there. Nil: nothing is known of that.
+	Lossy *Lossy
+	// Problem is "", "empty", "address" (not an address), "number" (not a number), "extension" (something is dialled after
+	// it), "kind" (it costs extra, or is nobody's own), "line" (it takes calls only, and nobody is called there), "country"
+	// (no codes go there), "unreachable", "refused", "paused" (its country has to wait; see Wait), "wait" (too many; see
+	// Wait) or "full" (as many contacts as can be kept).
 	Problem string
 	Wait    time.Duration
 	// HoldAfter: on hold for this long once confirmed. Zero: counts at once.
@@ -222,8 +261,10 @@ type Stale struct {
 type Help struct {
 	// Support is a mailto: or https: address; empty when the operator gave none.
 	Support string
-	// From is the sender of our mails, for allow lists.
+	// From is the sender of our mails, for allow lists; empty: nobody sends any.
 	From string
+	// Phones: codes go to phones, too.
+	Phones bool
 }
 
 // Trouble is every other ending.
