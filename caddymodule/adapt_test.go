@@ -204,6 +204,26 @@ func TestCaddyfileRefuses(t *testing.T) {
 		{global, "store redis redis://a {\npasswort p\n}", `Caddyfile:4: store redis: unknown word "passwort"`},
 		{site, "identity ldap", "Caddyfile:3: identity ldap: there is no module contactgate.identities.ldap in this build"},
 
+		// phones
+		{site, "channels JP sms", "Caddyfile:3: channels is shared by all sites; move it into the contactgate block of the global options"},
+		{site, "lossy_domains docomo.ne.jp", "Caddyfile:3: lossy_domains is shared by all sites"},
+		{global, "channels", "Caddyfile:3"},
+		{global, "channels JP", "Caddyfile:3: channels JP: add sms, voice or both"},
+		{global, "channels sms voice", "Caddyfile:3: channels sms voice: name the countries first: channels JP sms voice"},
+		{global, "channels UK sms", `Caddyfile:3: channels UK sms: "UK" is no country; use ISO 3166 codes in capitals, such as JP, US or GB`},
+		{global, "channels jp sms", `Caddyfile:3: channels jp sms: "jp" is no country`},
+		{global, "channels JP fax", `Caddyfile:3: channels JP fax: "fax" is no country; use ISO 3166 codes in capitals, such as JP, US or GB, and the channels sms and voice`},
+		{global, "channels JP sms sms", "Caddyfile:3: channels JP sms sms: use sms, voice or both, each once"},
+		{global, "channels JP US JP sms", "Caddyfile:3: channels JP US JP sms: JP is given twice; keep one"},
+		{global, "channels JP sms\nchannels US JP voice", "Caddyfile:4: channels US JP voice: JP is given twice; keep one"},
+		{global, "lossy_domains", "Caddyfile:3"},
+		{global, "lossy_domains docomo", `Caddyfile:3: lossy_domains "docomo": use domains (docomo.ne.jp) or all below one (*.pdx.ne.jp); "off" alone warns of none`},
+		{global, "lossy_domains @docomo.ne.jp", `Caddyfile:3: lossy_domains "@docomo.ne.jp": use domains`},
+		{global, "lossy_domains docomo.ne.jp off", `Caddyfile:3: lossy_domains "off": use domains`},
+		{global, "lossy_domains au.com au.com", `Caddyfile:3: lossy_domains names "au.com" twice`},
+		{global, "proof last5", `Caddyfile:3: proof "last5": use last4 or whole`},
+		{global, "proof", "Caddyfile:3"},
+
 		// not yet
 		{global, "sms twilio x", "Caddyfile:3"},
 		{global, "sms twilio {\n\tsid x\n}", `Caddyfile:4: twilio: unknown word "sid"`},
@@ -211,8 +231,7 @@ func TestCaddyfileRefuses(t *testing.T) {
 		{site, "identity jwt", "Caddyfile:3: identity jwt is not in this version yet"},
 		{site, "identity whoami http://127.0.0.1:3000/user", "Caddyfile:3: identity whoami is not in this version yet"},
 	}
-	for _, word := range []string{"channels JP sms voice", "lossy_domains docomo.ne.jp",
-		"proof last4", "remind_authenticator 30d", "webhook https://x.example y", "app_api unix//x y", "dkim_selector x"} {
+	for _, word := range []string{"remind_authenticator 30d", "webhook https://x.example y", "app_api unix//x y", "dkim_selector x"} {
 		name, _, _ := strings.Cut(word, " ")
 		tests = append(tests, struct{ where, lines, want string }{global, word, "Caddyfile:3: " + name + " is not in this version yet; remove the line"})
 		tests = append(tests, struct{ where, lines, want string }{site, word, "Caddyfile:3: " + name + " is not in this version yet; remove the line"})

@@ -46,6 +46,14 @@ type App struct {
 	// How calls are made. Default: not at all, and then none is offered.
 	VoiceRaw json.RawMessage `json:"voice,omitempty" caddy:"namespace=contactgate.senders inline_key=module"`
 
+	// How codes may reach phones, by country; the first country is the one to expect. Without it phones are not offered.
+	// Where one channel is left, it is chosen for the person.
+	Channels []CountryChannels `json:"channels,omitempty"`
+
+	// Mail domains whose carriers drop such mail without a bounce: people are warned before anything is sent. `*.` in front
+	// covers all below a domain; `off` alone warns of none. Default: those of the Japanese carriers.
+	LossyDomains []string `json:"lossy_domains,omitempty"`
+
 	// The admin routes of contactgate answer on every listener that Caddy's admin endpoint has, also over a network.
 	// That endpoint has no login: set this only when something in front of it lets nobody but operators in.
 	// Default: false.
@@ -67,7 +75,9 @@ type App struct {
 	mailFrom  string // as people see it
 	callerID  string // the number that a call shows; empty: it is not known
 	subjects  map[string]string
-	twilio    *Twilio // of the texts, for the calls
+	twilio    *Twilio          // of the texts, for the calls
+	offered   []policy.Country // what of Channels there are senders for
+	lossy     []string
 
 	mu        sync.Mutex
 	gates     []*Gate
@@ -94,7 +104,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		a.log.Warn("admin_anywhere: whoever reaches Caddy's admin endpoint can freeze, unfreeze and read accounts")
 	}
 	_, rules := a.Settings.rules()
-	return errors.Join(a.loadStore(ctx), a.loadSenders(ctx), a.readKeys(), rules, a.Settings.check(), registerMetrics(a.registry))
+	return errors.Join(a.loadStore(ctx), a.loadSenders(ctx), a.readChannels(), a.readLossy(), a.readKeys(), rules, a.Settings.check(), registerMetrics(a.registry))
 }
 
 // never is above every level: our log lines carry no stack traces.

@@ -31,6 +31,8 @@ func init() {
 //		email <module> …
 //		sms   <module> …
 //		voice <module> …
+//		channels <country codes...> sms|voice...   # once per group of countries; without it phones are not offered
+//		lossy_domains <domains...>|off
 //		admin_anywhere              # the admin routes answer on any listener
 //		<rules and looks: see parseSetting>
 //	}
@@ -62,6 +64,10 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return true, parseGuest(d, word, "contactgate.senders", &a.SMSRaw)
 		case "voice":
 			return true, parseGuest(d, word, "contactgate.senders", &a.VoiceRaw)
+		case "channels":
+			return true, a.parseChannels(d)
+		case "lossy_domains":
+			return true, a.parseLossy(d)
 		case "keys":
 			return true, oneArg(d, &a.Keys)
 		case "admin_anywhere":
@@ -70,7 +76,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return true, d.Errf("%s belongs to a site; move it into that site's contactgate block", word)
 		}
 		return parseSetting(d, word, &settings)
-	})
+	}, "channels")
 	if err != nil {
 		return err
 	}
@@ -145,7 +151,7 @@ func (g *Gate) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return true, someArgs(d, &g.ExemptDomains)
 		case "pass_headers":
 			return true, checkedArgs(d, &g.PassHeaders, checkPassHeader)
-		case "store", "keys", "email", "sms", "voice", "admin_anywhere":
+		case "store", "keys", "email", "sms", "voice", "channels", "lossy_domains", "admin_anywhere":
 			return true, d.Errf("%s is shared by all sites; move it into the contactgate block of the global options", word)
 		}
 		return parseSetting(d, word, &settings)
@@ -189,6 +195,7 @@ func (g *Gate) parseExempt(d *caddyfile.Dispenser) error {
 //	device_code on|off
 //	trust     <duration> [unused <duration>] [most <number>]
 //	mode      enforce|remind|observe
+//	proof     last4|whole
 //	rollout   <percent>%
 //	support   <mailto: or https: URL>
 //	sign_out  <path or URL>
@@ -215,6 +222,8 @@ func parseSetting(d *caddyfile.Dispenser, word string, s *Settings) (bool, error
 		return true, s.Trust.UnmarshalCaddyfile(d)
 	case "mode":
 		return true, checkedArg(d, &s.Mode, checkMode)
+	case "proof":
+		return true, checkedArg(d, &s.Proof, checkProof)
 	case "rollout":
 		return true, parseRollout(d, s)
 	case "support":
@@ -241,7 +250,7 @@ func parseSetting(d *caddyfile.Dispenser, word string, s *Settings) (bool, error
 // later are words of the contract that this version does not have. They are refused even where they would change
 // nothing: a configuration must not promise what is not done.
 var later = []string{
-	"channels", "lossy_domains", "proof", "remind_authenticator",
+	"remind_authenticator",
 	"webhook", "app_api", "dkim_selector",
 }
 

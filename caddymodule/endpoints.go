@@ -57,7 +57,7 @@ var endpoints = map[string]endpoint{
 	"verify/code":   {get: (*visit).code, post: (*visit).enter, fields: []string{"code", "trust"}},
 	"verify/resend": {post: (*visit).resend},
 	"verify/later":  {post: (*visit).later},
-	"contacts/new":  {get: (*visit).newContact, post: (*visit).add, fields: []string{"kind", "address", "country", "channel"}, stale: (*visit).addAgain},
+	"contacts/new":  {get: (*visit).newContact, post: (*visit).add, fields: []string{"kind", "address", "country", "channel", "anyway"}, stale: (*visit).addAgain},
 	"fresh":         {get: (*visit).beforeChange, post: (*visit).send, fields: []string{"contact", "channel", "proof"}, stale: (*visit).proveAgain},
 	"done":          {get: (*visit).done},
 	"help":          {get: (*visit).help},
@@ -69,7 +69,7 @@ var endpoints = map[string]endpoint{
 var inEveryStanding = []string{"help", "language", "status"}
 
 // readable are the pages that can be shown again in another language.
-var readable = []string{"verify", "verify/code", "fresh", "contacts/new", "done", "help"}
+var readable = []string{"verify", "verify/code", "fresh", "contacts/new", addPhonePage, "done", "help"}
 
 // serveOwn answers everything under our prefix. The app never sees any of it.
 func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request) error {
@@ -310,7 +310,7 @@ func (x *visit) ask() error {
 	if len(x.choices(seen)) == 0 && seen.Decision.Reason != policy.OnHold && seen.Decision.Reason != policy.DeviceCode {
 		return seeOther(x.w, x.prefix+"/contacts/new"+query(token))
 	}
-	return x.showAsk(http.StatusOK, seen, "", "")
+	return x.showAsk(http.StatusOK, seen, pages.Ask{})
 }
 
 func query(token string) string {
@@ -320,13 +320,19 @@ func query(token string) string {
 	return "?return=" + token
 }
 
-func (x *visit) showAsk(status int, seen verify.Visit, failed, masked string) error {
-	d := seen.Decision
-	v := pages.Ask{
-		Contacts: x.choices(seen), Lapsed: seen.Lapsed, CanLater: d.Action != policy.Block,
-		Overdue: d.Action == policy.Block, Failed: failed, FailedMasked: masked,
-		Device: d.Reason == policy.DeviceCode, Fresh: x.here == freshPage,
+// withQuery adds the return token to a page that may have a query of its own.
+func withQuery(page, token string) string {
+	if strings.Contains(page, "?") {
+		return page + strings.Replace(query(token), "?", "&", 1)
 	}
+	return page + query(token)
+}
+
+// showAsk shows step 1; of v only what failed is set.
+func (x *visit) showAsk(status int, seen verify.Visit, v pages.Ask) error {
+	d := seen.Decision
+	v.Contacts, v.Lapsed, v.CanLater, v.Overdue = x.choices(seen), seen.Lapsed, d.Action != policy.Block, d.Action == policy.Block
+	v.Device, v.Fresh = d.Reason == policy.DeviceCode, x.here == freshPage
 	v.Post, _ = x.ways()
 	if v.Fresh {
 		v.CanLater, v.Overdue = false, false
@@ -346,10 +352,12 @@ func (x *visit) choices(seen verify.Visit) []pages.Choice {
 	var list []pages.Choice
 	for i := range seen.Account.Contacts {
 		c := &seen.Account.Contacts[i]
-		if c.Kind != policy.Email || !c.Usable(seen.Now) || x.proving(seen.Decision) && seen.Account.WouldHold(c) {
+		if !c.Usable(seen.Now) || x.proving(seen.Decision) && seen.Account.WouldHold(c) {
 			continue
 		}
-		list = append(list, x.choice(*c))
+		if choice := x.choice(*c); len(choice.Channels) > 0 {
+			list = append(list, choice)
+		}
 	}
 	return list
 }
@@ -366,7 +374,8 @@ func (x *visit) heldUntil(seen verify.Visit) (first time.Time) {
 }
 
 func (x *visit) choice(c policy.Contact) pages.Choice {
-	return pages.Choice{Handle: x.live.flow.Handle(x.v, c.ID), Masked: c.Address.String(), Channels: []string{string(policy.ByEmail)}}
+	channels, only := verify.Channels(&x.rules, c)
+	return pages.Choice{Handle: x.live.flow.Handle(x.v, c.ID), Masked: c.Address.String(), Channels: names(channels), Only: string(only)}
 }
 
 func daysLeft(deadline, now time.Time) int {
@@ -378,11 +387,8 @@ func daysLeft(deadline, now time.Time) int {
 
 // send is step 2: without a proof it shows the page for it, with one it sends the code.
 func (x *visit) send() error {
-	post, other := x.ways()
-	if x.form.Get("channel") != string(policy.ByEmail) {
-		return x.show(x.w, x.r, http.StatusBadRequest, pages.Trouble{Kind: "badrequest", Back: x.prefix + "/" + other})
-	}
-	handle := x.form.Get("contact")
+	_, other := x.ways()
+	handle, channel := x.form.Get("contact"), policy.Channel(x.form.Get("channel"))
 	contact, ok, err := x.live.flow.Lookup(x.r.Context(), x.v, handle)
 	if err != nil {
 		return x.failed(err)
@@ -390,7 +396,10 @@ func (x *visit) send() error {
 	if !ok {
 		return x.page(http.StatusForbidden, pages.Stale{Back: other})
 	}
-	prove := pages.Prove{Contact: x.choice(contact), Channel: string(policy.ByEmail), Typed: x.form.Get("proof"), Post: post, Other: other}
+	if channels, _ := verify.Channels(&x.rules, contact); !slices.Contains(channels, channel) {
+		return x.show(x.w, x.r, http.StatusBadRequest, pages.Trouble{Kind: "badrequest", Back: x.prefix + "/" + other})
+	}
+	prove := x.prove(contact, channel)
 	if !x.form.Has("proof") {
 		return x.page(http.StatusOK, prove)
 	}
@@ -399,25 +408,49 @@ func (x *visit) send() error {
 		return x.page(http.StatusUnprocessableEntity, prove)
 	}
 	target, _ := x.back()
-	sent, err := x.live.flow.Start(x.r.Context(), &x.rules, x.v, handle, policy.ByEmail, prove.Typed, target)
+	sent, err := x.live.flow.Start(x.r.Context(), &x.rules, x.v, handle, channel, prove.Typed, target)
 	if err != nil {
 		return x.failed(err)
 	}
+	if !sent.Unproved {
+		return x.sent(sent)
+	}
+	return x.unproved(prove, sent)
+}
+
+// prove is the page of step 2 for a contact, with what was typed.
+func (x *visit) prove(c policy.Contact, channel policy.Channel) pages.Prove {
+	post, other := x.ways()
+	return pages.Prove{
+		Contact: x.choice(c), Channel: string(channel), Whole: c.AsksWhole(&x.rules, time.Now()), Lossy: x.lossy(c.Address),
+		Typed: x.form.Get("proof"), Post: post, Other: other,
+	}
+}
+
+// unproved shows step 2 again: what was typed did not show that the person knows the contact.
+func (x *visit) unproved(prove pages.Prove, sent verify.Sent) error {
+	whole := prove.Whole
+	prove.Whole = sent.Contact.AsksWhole(&x.rules, time.Now())
+	status := http.StatusUnprocessableEntity
 	switch sent.Outcome {
 	case policy.Mismatch:
 		prove.Problem, prove.Left = "mismatch", sent.Left
-		return x.page(http.StatusUnprocessableEntity, prove)
-	case policy.Closed, policy.Stopped:
-		prove.Problem = "closed"
-		return x.page(http.StatusTooManyRequests, prove)
-	case policy.TooMany:
-		if !sent.Unproved {
-			return x.limited(sent.Wait)
+		if prove.Whole && !whole && sent.Left > 0 {
+			prove.Problem = "spent"
 		}
+	case policy.Unread:
+		prove.Problem = "digits"
+	case policy.WholeAsked:
+		prove.Problem = "whole"
+	case policy.Closed:
+		prove.Problem, status = "closed", http.StatusTooManyRequests
+	case policy.TooMany:
 		prove.Problem, prove.Wait = "wait", sent.Wait
 		return x.tooMany(sent.Wait, prove)
+	default: // the contact has gone meanwhile
+		return x.page(http.StatusForbidden, pages.Stale{Back: prove.Other})
 	}
-	return x.sent(sent)
+	return x.page(status, prove)
 }
 
 // proveAgain shows step 2 again with what was typed: its session was overwritten by another tab.
@@ -427,11 +460,12 @@ func (x *visit) proveAgain() error {
 		return x.failed(err)
 	}
 	contact, ok := x.live.flow.Mentioned(x.v, a, x.form.Get("contact"))
-	post, other := x.ways()
-	if !ok {
+	channel := policy.Channel(x.form.Get("channel"))
+	if channels, _ := verify.Channels(&x.rules, contact); !ok || !slices.Contains(channels, channel) {
+		_, other := x.ways()
 		return x.page(http.StatusForbidden, pages.Stale{Back: other})
 	}
-	return x.page(http.StatusForbidden, pages.Prove{Contact: x.choice(contact), Channel: string(policy.ByEmail), Typed: x.form.Get("proof"), Post: post, Other: other})
+	return x.page(http.StatusForbidden, x.prove(contact, channel))
 }
 
 // sent goes on to the page for the code, or says that nothing was sent and what else works.
@@ -444,6 +478,8 @@ func (x *visit) sent(s verify.Sent) error {
 		return seeOther(x.w, x.prefix+"/verify/code")
 	case policy.TooMany:
 		return x.limited(s.Wait)
+	case policy.Paused:
+		return x.paused(s)
 	}
 	_, other := x.ways()
 	return x.page(http.StatusForbidden, pages.Stale{Back: other})
@@ -458,7 +494,21 @@ func (x *visit) notSent(s verify.Sent) error {
 		return x.failed(err)
 	}
 	x.w.Header().Set("Retry-After", seconds(retrySend))
-	return x.showAsk(http.StatusServiceUnavailable, seen, failure(s.State), s.Contact.Address.String())
+	return x.showAsk(http.StatusServiceUnavailable, seen, pages.Ask{
+		Failed: failure(s.State), FailedMasked: s.Contact.Address.String(), FailedPhone: s.Contact.Kind == policy.Phone,
+	})
+}
+
+// paused says that nothing is sent to typed numbers of a country for now, and what else works.
+func (x *visit) paused(s verify.Sent) error {
+	seen, err := x.see()
+	if err != nil {
+		return x.failed(err)
+	}
+	x.w.Header().Set("Retry-After", seconds(s.Wait))
+	return x.showAsk(http.StatusServiceUnavailable, seen, pages.Ask{
+		Failed: "paused", FailedMasked: s.Contact.Address.String(), FailedPhone: true, FailedWait: s.Wait,
+	})
 }
 
 func failure(state policy.SendState) string {
@@ -494,9 +544,11 @@ func (x *visit) showCode(status int, a *policy.Account, c *policy.Challenge, v p
 	now := time.Now()
 	v.Channel, v.Ends, v.State = string(c.Channel), c.Ends, sendStates[c.SendState]
 	v.ResendIn, v.NewCode = c.ResendWait(x.rules.Limits, now), c.Reissued
-	v.From = x.app.mailFrom
+	v.From, v.Caller = x.app.mailFrom, x.app.callerID
 	if t := c.Target(a); t != nil {
 		v.Masked = t.Address.String()
+		_, only := verify.Channels(&x.rules, *t)
+		v.Only = string(only)
 	}
 	if subject, err := x.pages.CodeSubject(x.v.Language); err == nil {
 		v.Subject = subject
@@ -645,74 +697,6 @@ func (x *visit) later() error {
 	return seeOther(x.w, target)
 }
 
-// newContact is "none of these", and "no contact on file".
-func (x *visit) newContact() error { return x.showAdd(http.StatusOK, pages.Add{}) }
-
-// addAgain shows the form again with what was typed: its session was overwritten by another tab.
-func (x *visit) addAgain() error {
-	return x.showAdd(http.StatusForbidden, pages.Add{Typed: x.form.Get("address")})
-}
-
-func (x *visit) showAdd(status int, v pages.Add) error {
-	seen, err := x.see()
-	if err != nil {
-		return x.failed(err)
-	}
-	d, a := seen.Decision, seen.Account
-	v.Kinds, v.Kind = []string{string(policy.Email)}, string(policy.Email)
-	v.NothingOnFile = len(x.choices(seen)) == 0
-	v.Notified = !v.NothingOnFile
-	if a.EverVerified && !a.IsFresh(x.v.Session, seen.Now) {
-		v.HoldAfter = x.rules.ReplacementHold
-	}
-	v.Device = d.Reason == policy.DeviceCode
-	if d.Standing != policy.Verified && d.Standing != policy.Exempt && !v.Device {
-		v.Overdue, v.CanLater = d.Action == policy.Block, d.Action != policy.Block
-		if d.Standing == policy.Due || v.Overdue {
-			v.Deadline, v.DaysLeft = d.Deadline, daysLeft(d.Deadline, seen.Now)
-		}
-	}
-	return x.page(status, v)
-}
-
-// add sends a code to a contact that the person typed.
-func (x *visit) add() error {
-	v := pages.Add{Typed: x.form.Get("address")}
-	if kind := x.form.Get("kind"); kind != string(policy.Email) {
-		return x.show(x.w, x.r, http.StatusBadRequest, pages.Trouble{Kind: "badrequest", Back: x.prefix + "/contacts/new"})
-	}
-	if strings.TrimSpace(v.Typed) == "" {
-		v.Problem = "empty"
-		return x.showAdd(http.StatusUnprocessableEntity, v)
-	}
-	address, ok := verify.ParseEmail(v.Typed)
-	if !ok {
-		v.Problem = "address"
-		return x.showAdd(http.StatusUnprocessableEntity, v)
-	}
-	target, _ := x.back()
-	s, err := x.live.flow.Add(x.r.Context(), &x.rules, x.v, address, policy.ByEmail, target)
-	if err != nil {
-		return x.failed(err)
-	}
-	switch {
-	case s.State == policy.SendFailed || s.State == policy.SendRefused:
-		v.Problem = failure(s.State)
-		x.w.Header().Set("Retry-After", seconds(retrySend))
-		return x.showAdd(http.StatusServiceUnavailable, v)
-	case s.Outcome == policy.TooMany:
-		v.Problem, v.Wait = "wait", s.Wait
-		x.w.Header().Set("Retry-After", seconds(s.Wait))
-		return x.showAdd(http.StatusTooManyRequests, v)
-	case s.Outcome == policy.Gone: // it is on file and on hold: that page says until when
-		return seeOther(x.w, x.prefix+"/verify")
-	case s.Outcome == policy.Full || s.Outcome == policy.Stopped:
-		v.Problem = "full"
-		return x.showAdd(http.StatusTooManyRequests, v)
-	}
-	return x.sent(s)
-}
-
 // done is step 5.
 func (x *visit) done() error {
 	seen, err := x.see()
@@ -749,7 +733,7 @@ func (x *visit) done() error {
 }
 
 func (x *visit) help() error {
-	return x.page(http.StatusOK, pages.Help{Support: x.support, From: x.app.mailFrom})
+	return x.page(http.StatusOK, pages.Help{Support: x.support, From: x.app.mailFrom, Phones: len(x.rules.Countries) > 0})
 }
 
 // language remembers the choice in the browser session and shows the page again that it was made on.
@@ -763,7 +747,7 @@ func (x *visit) language() error {
 		here = "verify"
 	}
 	_, token := x.back()
-	return seeOther(x.w, x.prefix+"/"+here+query(token))
+	return seeOther(x.w, withQuery(x.prefix+"/"+here, token))
 }
 
 // status tells scripts of the app what the gate knows.

@@ -71,7 +71,7 @@ func (x *visit) beforeChange() error {
 	if !seen.Account.HasAuthenticator() && len(x.choices(seen)) == 0 && x.heldUntil(seen).IsZero() {
 		return seeOther(x.w, x.prefix+"/contacts/new"+query(token))
 	}
-	return x.showAsk(http.StatusOK, seen, "", "")
+	return x.showAsk(http.StatusOK, seen, pages.Ask{})
 }
 
 // onward is where a code leads that was entered: back to the page of ours that it was asked on, or to the last step.

@@ -139,6 +139,8 @@ func (g *Gate) prefixOrDefault() string {
 
 func (g *Gate) readRules(s *Settings) error {
 	rules, err := s.rules()
+	rules.Countries = g.app.offered
+	rules.WithoutEmail = len(g.app.senders) > 0 && !g.app.carries(policy.ByEmail)
 	rules.ExemptUsers, rules.ExemptGroups, rules.ExemptDomains = g.ExemptUsers, g.ExemptGroups, g.ExemptDomains
 	g.rules = rules
 	// The rules were checked before the site's own words were added; a fault of both is not said twice.
@@ -169,8 +171,11 @@ func (g *Gate) loadIdentity(ctx caddy.Context) error {
 
 // checkSender: without one, people would be blocked and have no way out.
 func (g *Gate) checkSender() error {
-	if len(g.app.senders) > 0 || g.rules.Mode == policy.Observe {
+	switch {
+	case g.app.carries(policy.ByEmail), len(g.app.offered) > 0, g.rules.Mode == policy.Observe:
 		return nil
+	case len(g.app.senders) > 0:
+		return errors.New("channels: there are senders for phones only, and no country whose phones they may reach; add \"channels JP sms voice\" to the contactgate block of the global options, or add \"email smtp { … }\"")
 	}
 	return errors.New("email: there is no sender, so that nobody could confirm a contact; add \"email smtp { … }\" to the contactgate block of the global options, or set \"mode observe\"")
 }

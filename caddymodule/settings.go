@@ -47,6 +47,10 @@ type Settings struct {
 	// Default: enforce.
 	Mode string `json:"mode,omitempty"`
 
+	// What somebody has to know of a phone number on file before a code is sent there: `last4`, its last four digits, two of
+	// which the page shows, or `whole`. Default: last4.
+	Proof string `json:"proof,omitempty"`
+
 	// The share of the people to whom the rules apply, in percent, with two decimals at most. It is stable: raising
 	// it only adds people. Default: 100.
 	Rollout *float64 `json:"rollout,omitempty"`
@@ -189,6 +193,7 @@ func (s *Settings) over(base *Settings) *Settings {
 		DeviceCode:      cmp.Or(s.DeviceCode, base.DeviceCode),
 		Trust:           overlay(s.Trust, base.Trust),
 		Mode:            cmp.Or(s.Mode, base.Mode),
+		Proof:           cmp.Or(s.Proof, base.Proof),
 		Rollout:         cmp.Or(s.Rollout, base.Rollout),
 		Support:         cmp.Or(s.Support, base.Support),
 		SignOut:         cmp.Or(s.SignOut, base.SignOut),
@@ -241,6 +246,8 @@ func (s *Settings) rules() (policy.Rules, error) {
 		errs = append(errs, err)
 		r.Mode = mode
 	}
+	errs = append(errs, checkProof(s.Proof))
+	r.ProofWhole = s.Proof == proofWhole
 	if s.Rollout != nil {
 		share, err := leftOut(*s.Rollout)
 		errs = append(errs, err)
