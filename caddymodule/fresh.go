@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/contactgate/contactgate/pages"
 	"github.com/contactgate/contactgate/policy"
 )
 
