@@ -56,6 +56,10 @@ func unfreezeAccount(ctx context.Context, app *App, q accountQuestion) (*account
 	return changeAccount(ctx, app, q, "why this account may go on", (*verify.Flow).Unfreeze)
 }
 
+func revokeDevices(ctx context.Context, app *App, q accountQuestion) (*accountAnswer, error) {
+	return changeAccount(ctx, app, q, "why this person's browsers are no longer trusted", (*verify.Flow).RevokeFor)
+}
+
 // changeAccount finds the account that is meant and changes it. change gives no account when there is none.
 func changeAccount(ctx context.Context, app *App, q accountQuestion, why string,
 	change func(*verify.Flow, context.Context, verify.Subject, string) (*policy.Account, bool, error)) (*accountAnswer, error) {
@@ -131,7 +135,7 @@ func (a *App) subject(q accountQuestion) (verify.Subject, error) {
 func accountsCommand() *cobra.Command {
 	accounts := &cobra.Command{
 		Use:   "accounts <command>",
-		Short: "Freezes accounts and lets them go on",
+		Short: "Freezes accounts, lets them go on, ends the trust in browsers",
 		Long: `
 Changes single accounts of a running Caddy, through its admin endpoint. Every change needs a reason,
 which goes to the audit log.`,
@@ -147,7 +151,12 @@ have earned. Confirming a contact does not lift it.
 Lets an account go on that was frozen, by an operator or by a person who said that a change of the
 contacts was not theirs. It also lifts contacts that were stopped after too many wrong codes.
 
-  contactgate gate accounts unfreeze ann --reason "called back on the number of the HR file"`))
+  contactgate gate accounts unfreeze ann --reason "called back on the number of the HR file"`),
+		accountCommand("revoke", "Ends the trust in all browsers of an account", `
+Ends the trust in every browser that this user ticked as their own, at once, and with device_code the
+codes that were entered in any browser lately. They are asked for a code again.
+
+  contactgate gate accounts revoke ann --reason "phone lost on the train"`))
 	return accounts
 }
 

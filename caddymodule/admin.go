@@ -43,6 +43,7 @@ func (*Admin) Routes() []caddy.AdminRoute {
 		{Pattern: "/contactgate/doctor", Handler: adminRoute(doctor)},
 		{Pattern: "/contactgate/accounts/freeze", Handler: adminRoute(freezeAccount)},
 		{Pattern: "/contactgate/accounts/unfreeze", Handler: adminRoute(unfreezeAccount)},
+		{Pattern: "/contactgate/accounts/revoke", Handler: adminRoute(revokeDevices)},
 	}
 }
 

@@ -64,11 +64,13 @@ func publishedOf(ctx context.Context) *published {
 	return &published{}
 }
 
-// ours yields the cookies of ours in the order in which the browser sent them: the name, and the pair "name=value".
+// ours yields the cookies of ours in the order in which the browser sent them: the name, and the pair "name=value". Only
+// blanks and tabs are cut: a name that begins with another space of Unicode is another name, to which browsers do not
+// apply the rules for "__Host-".
 func (p *published) ours(yield func(name, pair string) bool) {
 	for _, line := range p.cookies {
 		for part := range strings.SplitSeq(line, ";") {
-			pair := strings.TrimSpace(part)
+			pair := strings.Trim(part, " \t")
 			if name, _, ok := strings.Cut(pair, "="); ok && isOurCookie(name) && !yield(name, pair) {
 				return
 			}

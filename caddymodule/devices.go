@@ -32,8 +32,8 @@ const (
 	deviceSeconds = 400 * 24 * 60 * 60
 )
 
-// device is what the cookie of a trusted browser says: which record it is, for which account and site, since when.
-type device struct {
+// savedDevice is what the cookie of a trusted browser says: which record it is, for which account and site, since when.
+type savedDevice struct {
 	ID   []byte
 	For  []byte
 	Time time.Time
@@ -56,20 +56,20 @@ func newDeviceCodecs(keys *verify.Keyring) []securecookie.Codec {
 	return codecs
 }
 
-func encodeDevice(d device, codecs []securecookie.Codec) (string, error) {
+func encodeDevice(d savedDevice, codecs []securecookie.Codec) (string, error) {
 	raw := make([]byte, 0, deviceSize)
 	raw = append(append(raw, d.ID...), d.For...)
 	raw = binary.BigEndian.AppendUint32(raw, uint32(d.Time.Unix())) //nolint:gosec // until the year 2106
 	return securecookie.EncodeMulti(deviceValueName, raw, codecs...)
 }
 
-func decodeDevice(value string, codecs []securecookie.Codec) (device, bool) {
+func decodeDevice(value string, codecs []securecookie.Codec) (savedDevice, bool) {
 	var raw []byte
 	if securecookie.DecodeMulti(deviceValueName, value, &raw, codecs...) != nil || len(raw) != deviceSize {
-		return device{}, false
+		return savedDevice{}, false
 	}
 	at := binary.BigEndian.Uint32(raw[32:])
-	return device{ID: raw[:16], For: raw[16:32], Time: time.Unix(int64(at), 0)}, true
+	return savedDevice{ID: raw[:16], For: raw[16:32], Time: time.Unix(int64(at), 0)}, true
 }
 
 // deviceName is the name of the cookie by which this browser is trusted, for this person on this connection.
@@ -207,7 +207,7 @@ func (x *visit) dropDevice(a *policy.Account) {
 // accepted in this very request.
 func (x *visit) giveDevice(id []byte) error {
 	now := time.Now()
-	value, err := encodeDevice(device{ID: id, For: x.deviceFor(x.r, x.live, x.who.User), Time: now}, x.live.devices)
+	value, err := encodeDevice(savedDevice{ID: id, For: x.deviceFor(x.r, x.live, x.who.User), Time: now}, x.live.devices)
 	if err != nil {
 		return err
 	}

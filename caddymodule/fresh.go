@@ -60,7 +60,9 @@ func (x *visit) beforeChange() error {
 	}
 	target, token := x.back()
 	if !x.isHome(target) {
-		target, token = x.prefix+"/", ""
+		target = x.prefix + "/"
+		token = x.live.flow.ReturnToken(x.v, target)
+		x.carry = token
 	}
 	isFresh := seen.Account.IsFresh
 	if strings.HasSuffix(target, byContact) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/gorilla/securecookie"
 
 	"github.com/contactgate/contactgate/internal/store"
 	"github.com/contactgate/contactgate/internal/verify"
@@ -89,11 +90,10 @@ func prepared(user string) (http.ResponseWriter, *http.Request) {
 
 var nothing = caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
 
-// TestVerifiedRequestAsksNoStore keeps the promise of the hot path: warm, a verified person costs no store access and
-// five allocations at most.
-func TestVerifiedRequestAsksNoStore(t *testing.T) {
-	gate, asked := verifiedGate(t, 1)
-	w, r := prepared("u0")
+// costs counts the allocations of a request like this one, warm, and how often the store was asked for a hundred.
+func costs(t *testing.T, gate *Gate, asked *countingStore, request func() (http.ResponseWriter, *http.Request)) (allocs float64, store int, last *http.Request) {
+	t.Helper()
+	w, r := request()
 	if err := gate.ServeHTTP(w, r, nothing); err != nil {
 		t.Fatal(err)
 	}
@@ -101,25 +101,102 @@ func TestVerifiedRequestAsksNoStore(t *testing.T) {
 	const requests = 100
 	writers, reqs := make([]http.ResponseWriter, requests+1), make([]*http.Request, requests+1)
 	for i := range reqs {
-		writers[i], reqs[i] = prepared("u0")
+		writers[i], reqs[i] = request()
 	}
 	i := 0
-	allocs := testing.AllocsPerRun(requests, func() {
+	allocs = testing.AllocsPerRun(requests, func() {
 		if err := gate.ServeHTTP(writers[i], reqs[i], nothing); err != nil {
 			t.Error(err)
 		}
 		i++
 	})
-	if asked.asked != before {
-		t.Errorf("the store was asked %d times for a verified person", asked.asked-before)
+	return allocs, asked.asked - before, reqs[0]
+}
+
+// TestVerifiedRequestAsksNoStore keeps the promise of the hot path: warm, a verified person costs no store access and
+// five allocations at most.
+func TestVerifiedRequestAsksNoStore(t *testing.T) {
+	gate, asked := verifiedGate(t, 1)
+	allocs, store, r := costs(t, gate, asked, func() (http.ResponseWriter, *http.Request) { return prepared("u0") })
+	if store != 0 {
+		t.Errorf("the store was asked %d times for a verified person", store)
 	}
-	if got := reqs[0].Header.Get("Contactgate-Status"); got != "verified" {
+	if got := r.Header.Get("Contactgate-Status"); got != "verified" {
 		t.Errorf("the app is told %q", got)
 	}
 	if allocs > 5 {
 		t.Errorf("%v allocations per request, want 5 or fewer", allocs)
 	}
 	t.Logf("%v allocations per request", allocs)
+}
+
+// browserOf is what a browser of somebody sends: a session in which a code was entered, or a device that is trusted, or both.
+func browserOf(t testing.TB, gate *Gate, user string, session, device bool) string {
+	t.Helper()
+	live := gate.app.opened.live.Load()
+	_, r := prepared(user)
+	origin := gate.originOf(r)
+	s, id, now := newSession(gate.sessionFor(live, user, origin), ""), []byte("0123456789abcdef"), time.Now()
+	a := policy.Account{Realm: gate.realm, User: user, Since: now, EverVerified: true,
+		Contacts: []policy.Contact{{ID: "c", Kind: policy.Email, Address: "somebody@example.com", Added: now, Verified: now}}}
+	a.CodeEntered(nil, live.flow.SessionHash(gate.realm, user, s.ID), "c", now)
+	a.Trust(live.flow.SessionHash(gate.realm, user, s.ID), policy.Device{ID: live.flow.DeviceHash(gate.realm, user, id)}, policy.Defaults().Trust, now)
+	if err := live.flow.Seed(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	cookies := "sess=0123456789abcdef"
+	if session {
+		value, err := securecookie.EncodeMulti(hostCookie, s, live.codecs...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cookies += "; " + hostCookie + "=" + value
+	}
+	if device {
+		value, err := encodeDevice(savedDevice{ID: id, For: gate.deviceFor(r, live, user), Time: now}, live.devices)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cookies += "; " + gate.deviceName(r, live, user) + "=" + value
+	}
+	return cookies + "; theme=dark"
+}
+
+// TestTrustedRequestAsksNoStore is the same with device_code on: what a browser proves is looked at in every request, and
+// costs no store access either.
+func TestTrustedRequestAsksNoStore(t *testing.T) {
+	for name, c := range map[string]struct {
+		session, device bool
+		most            float64
+	}{
+		"a trusted browser":                    {false, true, 10},
+		"a code in the session":                {true, false, 10},
+		"both, as browsers have it for a year": {true, true, 11},
+	} {
+		t.Run(name, func(t *testing.T) {
+			gate, asked := verifiedGate(t, 1)
+			gate.rules.DeviceCode = true
+			cookies := browserOf(t, gate, "u0", c.session, c.device)
+			allocs, store, r := costs(t, gate, asked, func() (http.ResponseWriter, *http.Request) {
+				w, r := prepared("u0")
+				r.Header.Set("Cookie", cookies)
+				return w, r
+			})
+			if store != 0 {
+				t.Errorf("the store was asked %d times", store)
+			}
+			if got := r.Header.Get("Contactgate-Status"); got != "verified" {
+				t.Errorf("the app is told %q", got)
+			}
+			if got := r.Header.Get("Cookie"); got != "sess=0123456789abcdef; theme=dark" {
+				t.Errorf("the app gets the cookies %q", got)
+			}
+			if allocs > c.most {
+				t.Errorf("%v allocations per request, want %v or fewer", allocs, c.most)
+			}
+			t.Logf("%v allocations per request", allocs)
+		})
+	}
 }
 
 func BenchmarkVerifiedRequest(b *testing.B) {
@@ -138,6 +215,18 @@ func BenchmarkVerifiedRequest(b *testing.B) {
 	w, r := prepared("u0")
 	for i := 0; b.Loop(); i++ {
 		r.Header["Remote-User"][0] = users[i%people]
+		_ = gate.ServeHTTP(w, r, nothing)
+	}
+}
+
+func BenchmarkTrustedRequest(b *testing.B) {
+	gate, _ := verifiedGate(b, 1)
+	gate.rules.DeviceCode = true
+	cookies := browserOf(b, gate, "u0", true, true)
+	w, r := prepared("u0")
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Header["Cookie"] = []string{cookies}
 		_ = gate.ServeHTTP(w, r, nothing)
 	}
 }

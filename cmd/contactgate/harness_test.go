@@ -360,6 +360,8 @@ func sharedSites(r *rig) []site {
 		{Host: "nested.example", Gate: "grace 7d", After: fmt.Sprintf("contactgate /deep/* {\n%s\nrealm main\ngrace 1s\nunseen 1s\n}", byForwardAuth)},
 		{Host: "part.example", Gate: "grace 1s\nunseen 1s", Matcher: "/area/*"},
 		{Host: "quick.example", Gate: "realm quick\ngrace 30s\nunseen 30s\nask_every 3s\n" + quickCodes},
+		{Host: "device.example device2.example", Gate: "realm device\ndevice_code on\n" + quickCodes},
+		{Host: "brief.example", Gate: "realm device\ndevice_code on\ntrust 3s\n" + quickCodes},
 		{Host: "lapse.example", Gate: "realm lapse\ngrace 2s\nunseen 2s\nask_every 1s\nreconfirm 2s"},
 		{Host: "hold.example", Gate: "realm hold\ngrace 1s\nunseen 1s\nreplacement_hold 5s\nreconfirm 1s"},
 		{Host: "basic.example", Gate: "realm basic\ngrace 1s\nunseen 1s", Before: basic, Identity: "identity {http.auth.user.id}"},

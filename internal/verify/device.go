@@ -99,7 +99,7 @@ func (f *Flow) DeviceHandle(v Visitor, d policy.Device) string {
 // Revoke ends the trust in the browser that a handle names, at once, and what was entered in it. ok is false when there is
 // none of that name.
 func (f *Flow) Revoke(ctx context.Context, v Visitor, handle string) (ok bool, err error) {
-	revoked, err := f.revoke(ctx, v, policy.ByPerson, func(a *policy.Account) []policy.Device {
+	_, ok, err = f.revoke(ctx, v, policy.ByPerson, "", func(a *policy.Account) []policy.Device {
 		for _, d := range a.Devices {
 			if hmac.Equal([]byte(f.DeviceHandle(v, d)), []byte(handle)) {
 				a.Revoke(d.ID)
@@ -108,46 +108,54 @@ func (f *Flow) Revoke(ctx context.Context, v Visitor, handle string) (ok bool, e
 		}
 		return nil
 	})
-	return len(revoked) > 0, err
+	return ok, err
 }
 
 // RevokeAll ends the trust in every browser, for the person themselves. The browser session that asks for it goes on.
 func (f *Flow) RevokeAll(ctx context.Context, v Visitor) error {
-	_, err := f.revoke(ctx, v, policy.ByPerson, func(a *policy.Account) []policy.Device { return a.RevokeAll(v.Session) })
+	_, _, err := f.revoke(ctx, v, policy.ByPerson, "", func(a *policy.Account) []policy.Device { return a.RevokeAll(v.Session) })
 	return err
 }
 
-// RevokeFor ends the trust in every browser of somebody, and what was entered in any, for an operator who says why. It
-// tells how many were trusted.
-func (f *Flow) RevokeFor(ctx context.Context, realm, user, reason string) (int, error) {
-	v := Visitor{Realm: realm, User: user}
-	revoked, err := f.revoke(ctx, v, policy.ByOperator, func(a *policy.Account) []policy.Device { return a.RevokeAll(nil) })
-	if err == nil {
-		f.audit("devices_revoked", v, "count", len(revoked), "reason", reason)
+// RevokeFor ends the trust in every browser of somebody, and what was entered in any, on an operator's word. The account is
+// nil when there is none of this name.
+func (f *Flow) RevokeFor(ctx context.Context, s Subject, reason string) (a *policy.Account, changed bool, err error) {
+	a, changed, err = f.revoke(ctx, s.visitor(), policy.ByOperator, reason, func(a *policy.Account) []policy.Device { return a.RevokeAll(nil) })
+	if err != nil || a.User == "" {
+		return nil, false, err
 	}
-	return len(revoked), err
+	return a, changed, nil
 }
 
-// revoke applies do, if the account is known at all, and audits a line for every browser that lost its trust.
-func (f *Flow) revoke(ctx context.Context, v Visitor, by string, do func(a *policy.Account) []policy.Device) (revoked []policy.Device, err error) {
+// revoke applies do, if the account is known at all. It audits one line, and one more for every browser that lost its
+// trust.
+func (f *Flow) revoke(ctx context.Context, v Visitor, by, reason string, do func(a *policy.Account) []policy.Device) (a *policy.Account, changed bool, err error) {
 	ctx, cancel := patient(ctx)
 	defer cancel()
 	if err := f.Admit(ctx); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	if _, err := f.updateKey(ctx, f.accountKey(v.Realm, v.User), func(a *policy.Account) bool {
-		revoked = nil
+	var revoked []policy.Device
+	a, err = f.updateKey(ctx, f.accountKey(v.Realm, v.User), func(a *policy.Account) bool {
+		revoked, changed = nil, false
 		if a.User == "" || a.Frozen != nil && by == policy.ByPerson {
 			return false
 		}
 		entered := len(a.Entered)
 		revoked = do(a)
-		return len(revoked) > 0 || len(a.Entered) != entered
-	}); err != nil {
-		return nil, err
+		changed = len(revoked) > 0 || len(a.Entered) != entered
+		return changed
+	})
+	if err != nil || !changed {
+		return a, false, err
 	}
+	args := []any{"by", by, "count", len(revoked)}
+	if reason != "" {
+		args = append(args, "reason", reason)
+	}
+	f.audit("devices_revoked", v, args...)
 	for _, d := range revoked {
-		f.audit("device_revoked", v, "host", d.Host, "browser", d.Browser, "trusted", d.Trusted, "by", by)
+		f.audit("device_revoked", v, "by", by, "host", d.Host, "browser", d.Browser, "trusted", d.Trusted)
 	}
-	return revoked, nil
+	return a, true, nil
 }
