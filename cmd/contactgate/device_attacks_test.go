@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -290,7 +292,7 @@ func TestI07NoTrustWithoutTheCode(t *testing.T) {
 		}
 		return fields
 	}
-	none("a wrong code", p.Post(f.Action, with("code", notThis(code), "trust", "on")))
+	none("a wrong code", p.Post(f.Action, with("code", otherCode(code), "trust", "on")))
 	none("no code", p.Post(f.Action, with("trust", "on")))
 	none("a short code", p.Post(f.Action, with("code", "123", "trust", "on")))
 	none("another site", p.Post(f.Action, with("code", code, "trust", "on"), "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"))
@@ -314,13 +316,6 @@ func TestI07NoTrustWithoutTheCode(t *testing.T) {
 	a := p.Post(f.Action, with("code", code, "trust", "yes"))
 	mustStatus(t, a, http.StatusSeeOther)
 	none("another word in the field", a)
-}
-
-func notThis(code string) string {
-	if code == "000000" {
-		return "111111"
-	}
-	return "000000"
 }
 
 // I09 and security.md, rule 11: a copied cookie does nothing on another account, and is audited.
@@ -512,5 +507,85 @@ func TestACodeBeforeAChange(t *testing.T) {
 	wantStatus(t, "another browser", p.AnotherBrowser().Visit("/.contactgate/fresh"), http.StatusOK)
 	for _, target := range []string{"/.contactgate/fresh?return=abc", "/.contactgate/fresh?return=" + strings.Repeat("x", 5000)} {
 		wantStatus(t, "a made-up way back", p.AnotherBrowser().Visit(target), http.StatusOK)
+	}
+}
+
+// M08, P5, P8: trust outlives a reload, kill -9 and a new key; it ends with the key that signed it, and people are asked
+// again.
+func TestTrustOutlivesRestartsAndNewKeys(t *testing.T) {
+	t.Parallel()
+	ring := ""
+	r := startRig(t, func(r *rig) string {
+		ring = newRing(t, r)
+		writeRing(t, r, ring)
+		return r.caddyfile(sharedSettings+"\nkeys {file."+ringFile(r)+"}\ndevice_code on", site{Host: "app.example"})
+	})
+	p := newPerson(t, r, "app.example", "ida")
+	c := p.Trust()
+	still := func(what string) {
+		t.Helper()
+		p.onlyDevice(c).wantPass(what, p.Open("/app"))
+	}
+	for _, end := range []func() error{r.Kill9, r.Stop} {
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Start(); err != nil {
+			t.Fatal(err)
+		}
+		still("after a start")
+	}
+	reload := func() (int, string) {
+		t.Helper()
+		status, body, err := r.Reload(r.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return status, body
+	}
+	index, old, _ := strings.Cut(ring, "\n")
+	_, newest, _ := strings.Cut(newRing(t, r), "\n")
+	writeRing(t, r, index+"\n"+newest+"\n"+old)
+	if status, body := reload(); status != http.StatusOK {
+		t.Fatalf("a new key: %d %s", status, body)
+	}
+	still("M08: with a new key in front")
+	other := p.AnotherBrowser()
+	renewed := other.Trust()
+	other.onlyDevice(renewed).wantPass("M08: trusted with the new key", other.Open("/app"))
+
+	// The old key can go once it opens no record any more.
+	writeRing(t, r, index+"\n"+newest)
+	status, body := reload()
+	for end := time.Now().Add(20 * time.Second); status != http.StatusOK && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		status, body = reload()
+	}
+	if status != http.StatusOK {
+		t.Fatalf("without the old key: %d %s", status, body)
+	}
+	// Connections to the configuration of before live on for a moment, and Caddy resets those that wait at its listener.
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		p = p.AnotherBrowser().onlyDevice(c)
+		if a, err := p.try(p.Request(http.MethodGet, "/app", nil)); err == nil && a.StatusCode == http.StatusForbidden {
+			break
+		}
+	}
+	p.NewCase()
+	p.wantDeviceCode("M08: without the key that signed it")
+	if _, sent := p.Cookies()[c.Name]; sent {
+		t.Error("M08: the dead cookie is not cleared")
+	}
+	other = other.AnotherBrowser()
+	other.onlyDevice(renewed).wantPass("M08: the newer one", other.Open("/app"))
+	again := p.Trust()
+	p.onlyDevice(again).wantPass("M08: asked again, and trusted again", p.Open("/app"))
+}
+
+func ringFile(r *rig) string { return filepath.Join(r.dir, "keys") }
+
+func writeRing(t *testing.T, r *rig, ring string) {
+	t.Helper()
+	if err := os.WriteFile(ringFile(r), []byte(ring+"\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
