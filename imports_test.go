@@ -47,7 +47,7 @@ var folders = map[string]folder{
 	"internal/demo": {ours: []string{"policy", "pages", "internal/delivery", "internal/verify", "internal/store"},
 		why: "a sign-in and an app to try the gate with; the product does not depend on it, only the command does"},
 	"caddymodule": {ours: []string{"policy", "pages", "internal/store", "internal/delivery", "internal/verify", "internal/identity", "internal/demo"},
-		others: []string{caddy, "github.com/caddyserver/certmagic", "github.com/prometheus/client_golang/", "github.com/spf13/cobra", "github.com/gorilla/securecookie", "github.com/maypok86/otter/", "go.uber.org/zap", "golang.org/x/"},
+		others: []string{caddy, "github.com/caddyserver/certmagic", "github.com/prometheus/client_golang/", "github.com/spf13/cobra", "github.com/gorilla/securecookie", "go.uber.org/zap", "golang.org/x/"},
 		why:    "it alone speaks Caddy, and wires the rest"},
 	"cmd/contactgate": {ours: []string{"caddymodule"}, others: []string{caddy}, why: "Caddy's main with this module in it"},
 }

@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"hash/maphash"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gorilla/securecookie"
-	"github.com/maypok86/otter/v2"
 
 	"github.com/contactgate/contactgate/internal/verify"
 	"github.com/contactgate/contactgate/policy"
@@ -89,14 +90,14 @@ func (g *Gate) evidence(r *http.Request, live *runtime, p *published, user strin
 	if len(p.cookies) == 0 || !g.rules.Trusts() {
 		return e
 	}
-	b := believing{g, r, live, user, g.originOf(r), time.Now()}
+	b := believing{g, r, live, user, g.originOf(r), time.Now().Unix()}
 	session := g.cookieName(r)
 	for name, pair := range p.ours {
 		switch {
 		case name == session && g.rules.DeviceCode && e.Session == nil:
-			e.Session = b.believe(pair, b.session)
+			e.Session = b.believe(pair, false)
 		case isDeviceCookie(name) && e.Device == nil:
-			e.Device = b.believe(pair, b.device)
+			e.Device = b.believe(pair, true)
 		}
 	}
 	return e
@@ -109,28 +110,66 @@ func isDeviceCookie(name string) bool {
 }
 
 // beliefs remember what cookies said, for as long as other knowledge of people lasts: decoding one takes longer than all
-// the rest of a request. What they say is no secret to this process, and the account's record is asked each time.
+// the rest of a request. The account's record is asked each time. It is flat, as the cache of people is; 128 bits of a hash
+// that nobody outside can compute stand for the cookie, the person and the site.
 type beliefs struct {
-	*otter.Cache[belief, believed]
+	shards [64]struct {
+		sync.RWMutex
+		known map[mark]believed
+	}
+	seeds [2]maphash.Seed
 }
 
+type mark [2]uint64
+
+// belief is a cookie, as one person brings it to one site.
 type belief struct{ origin, realm, user, pair string }
 
-// believed is the hash of a session or a trusted browser; nil: the cookie proves nothing for this person here.
+// believed is the hash of a session or a trusted browser. Not proved: the cookie proves nothing for this person here.
 type believed struct {
-	hash []byte
-	at   time.Time
+	at     int64 // in seconds
+	hash   [16]byte
+	proved bool
 }
 
 const (
-	believedFor  = time.Minute
-	mostBelieved = 100_000
+	believedFor  = 60 // seconds
+	mostBelieved = 1 << 18
 	// longestCookie is more than any cookie of ours takes, name and all.
 	longestCookie = 512
 )
 
-func newBeliefs() beliefs {
-	return beliefs{otter.Must(&otter.Options[belief, believed]{MaximumSize: mostBelieved})}
+func newBeliefs() *beliefs {
+	b := &beliefs{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
+	for i := range b.shards {
+		b.shards[i].known = map[mark]believed{}
+	}
+	return b
+}
+
+func (b *beliefs) markOf(of belief) mark {
+	return mark{maphash.Comparable(b.seeds[0], of), maphash.Comparable(b.seeds[1], of)}
+}
+
+func (b *beliefs) recall(m mark, now int64) (believed, bool) {
+	s := &b.shards[m[0]%uint64(len(b.shards))]
+	s.RLock()
+	defer s.RUnlock()
+	k, ok := s.known[m]
+	return k, ok && now >= k.at && now-k.at < believedFor
+}
+
+func (b *beliefs) keep(m mark, k believed) {
+	s := &b.shards[m[0]%uint64(len(b.shards))]
+	s.Lock()
+	defer s.Unlock()
+	if len(s.known) >= mostBelieved/len(b.shards) {
+		for old := range s.known { // Go begins anywhere
+			delete(s.known, old)
+			break
+		}
+	}
+	s.known[m] = k
 }
 
 // believing is one person's request whose cookies are looked at.
@@ -140,22 +179,30 @@ type believing struct {
 	live   *runtime
 	user   string
 	origin string
-	now    time.Time
+	now    int64
 }
 
-func (b *believing) believe(pair string, read func(name, value string) []byte) []byte {
+func (b *believing) believe(pair string, isDevice bool) []byte {
 	if len(pair) > longestCookie {
 		return nil
 	}
-	key := belief{b.origin, b.realm, b.user, pair}
-	if known, ok := b.live.beliefs.GetIfPresent(key); ok && b.now.Sub(known.at) < believedFor {
-		return known.hash
+	m := b.live.beliefs.markOf(belief{b.origin, b.realm, b.user, pair})
+	k, ok := b.live.beliefs.recall(m, b.now)
+	if !ok {
+		var hash []byte
+		if name, value, _ := strings.Cut(pair, "="); isDevice {
+			hash = b.device(name, value)
+		} else {
+			hash = b.session(name, value)
+		}
+		k = believed{at: b.now, proved: len(hash) == len(k.hash)}
+		copy(k.hash[:], hash)
+		b.live.beliefs.keep(m, k)
 	}
-	name, value, _ := strings.Cut(pair, "=")
-	hash := read(name, value)
-	key.pair = strings.Clone(pair) // not the whole Cookie header with it
-	b.live.beliefs.Set(key, believed{hash, b.now})
-	return hash
+	if !k.proved {
+		return nil
+	}
+	return slices.Clone(k.hash[:])
 }
 
 func (b *believing) session(name, value string) []byte {

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
@@ -135,6 +136,7 @@ func browserOf(t testing.TB, gate *Gate, user string, session, device bool) stri
 	t.Helper()
 	live := gate.app.opened.live.Load()
 	_, r := prepared(user)
+	r.TLS = new(tls.ConnectionState)
 	origin := gate.originOf(r)
 	s, id, now := newSession(gate.sessionFor(live, user, origin), ""), []byte("0123456789abcdef"), time.Now()
 	a := policy.Account{Realm: gate.realm, User: user, Since: now, EverVerified: true,
@@ -171,7 +173,7 @@ func TestTrustedRequestAsksNoStore(t *testing.T) {
 	}{
 		"a trusted browser":                    {false, true, 10},
 		"a code in the session":                {true, false, 10},
-		"both, as browsers have it for a year": {true, true, 11},
+		"both, as browsers have it for a year": {true, true, 12},
 	} {
 		t.Run(name, func(t *testing.T) {
 			gate, asked := verifiedGate(t, 1)
@@ -180,6 +182,7 @@ func TestTrustedRequestAsksNoStore(t *testing.T) {
 			allocs, store, r := costs(t, gate, asked, func() (http.ResponseWriter, *http.Request) {
 				w, r := prepared("u0")
 				r.Header.Set("Cookie", cookies)
+				r.TLS = new(tls.ConnectionState)
 				return w, r
 			})
 			if store != 0 {
@@ -224,6 +227,7 @@ func BenchmarkTrustedRequest(b *testing.B) {
 	gate.rules.DeviceCode = true
 	cookies := browserOf(b, gate, "u0", true, true)
 	w, r := prepared("u0")
+	r.TLS = new(tls.ConnectionState)
 	b.ReportAllocs()
 	for b.Loop() {
 		r.Header["Cookie"] = []string{cookies}

@@ -28,7 +28,7 @@ type runtime struct {
 	flow *verify.Flow
 	// codecs are those of browser sessions, devices those of trusted browsers.
 	codecs, devices []securecookie.Codec
-	beliefs         beliefs
+	beliefs         *beliefs
 	stop            context.CancelFunc
 	done            chan struct{}
 }
@@ -105,7 +105,6 @@ func (a *App) makeRuntime(ctx context.Context) (*runtime, error) {
 	go func() {
 		defer close(live.done)
 		flow.Run(run)
-		live.beliefs.StopAllGoroutines()
 	}()
 	go func() {
 		if err := reseal(run, flow); err != nil && run.Err() == nil {
