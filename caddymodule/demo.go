@@ -39,7 +39,7 @@ func demoCommand() *cobra.Command {
 		Short: "Shows the whole thing on this machine, with nothing to set up",
 		Long: `
 Starts a sign-in with people in different states, the gate, a small app behind it, and an outbox in
-the browser where the mails show up. Nobody receives any mail. Ctrl-C stops it.
+the browser where mails, texts and calls show up. Nobody receives any. Ctrl-C stops it.
 
 It listens on this machine only. All that it keeps is in a temporary folder that goes when it stops;
 the data, the configuration and the running server of a Caddy on this machine are left alone.
@@ -287,6 +287,9 @@ var demoCaddyfile = template.Must(template.New("demo").Parse(`{
 		store bolt "{{.Folder}}/{{.Store}}"
 		keys "{file.{{.Folder}}/{{.Keys}}}"
 		email outbox demo
+		sms outbox demo
+		voice outbox demo
+		channels US JP CA GB DE FR ES BR CN TW KR AE EG SA sms voice
 		brand "Example Notes"
 		support mailto:help@example.com
 		sign_out {{.SignOut}}
@@ -361,14 +364,14 @@ contactgate demo
   Open     %[1]s/
            %[2]s
   Outbox   %[1]s%[3]s
-           every mail that the gate sends; nobody receives any
+           every mail, text and call that the gate sends; nobody receives any
 
   Try
   1. Sign in as An Long. The gate asks before the app opens. Answer wrong once, then with
      an.long@example.com; take the code from the outbox, enter it, and land where you were going.
   2. Sign out, and sign in as Ben Ortiz: his time is over. He gets in by confirming ben.ortiz@example.com.
   3. Sign in as 佐藤 花子 and press "not now". Her pages are in Japanese; every page can be switched.
-  4. Sign in as Deniz Kaya, who has no address on file, and add one.
+  4. Sign in as Deniz Kaya, who has nothing on file, and add an address, or a number: 090 1234 5678 in Japan.
   5. Sign in as Chloé Martin, who confirmed hers three weeks ago, and never meet the gate.
 
   Start it again to have everybody as they were. Ctrl-C stops it and removes %[4]s.

@@ -175,6 +175,19 @@ func (b *browser) code(to string) string {
 	return codePattern.FindString(text)
 }
 
+// heard reads the code of the newest text or call, which must be for this number.
+func (b *browser) heard(kind, to string) string {
+	b.t.Helper()
+	reader := newBrowser(b.t, b.site)
+	reader.open("/demo/outbox")
+	_, message, _ := strings.Cut(reader.page, "<article")
+	if !strings.Contains(message, "<h2>"+kind+"</h2>") || !strings.Contains(html.UnescapeString(message), to) {
+		b.t.Fatalf("the newest message is no %s for %s:\n%s", kind, to, reader.page)
+	}
+	_, text, _ := strings.Cut(message, `class="phone"`)
+	return codePattern.FindString(strings.ReplaceAll(text, ", ", ""))
+}
+
 // confirm goes from step 1 to the code.
 func (b *browser) confirm(address string) {
 	b.t.Helper()
@@ -245,6 +258,14 @@ func TestDemoWalk(t *testing.T) {
 		b := newBrowser(t, site)
 		b.signIn("deniz.kaya", "/")
 		b.expect("/.contactgate/contacts/new?", 200)
+		for channel, kind := range map[string]string{"sms": "Text message", "voice": "Call"} {
+			b.open("/.contactgate/contacts/new?kind=phone")
+			b.submit("contacts/new", url.Values{"kind": {"phone"}, "country": {"JP"}, "address": {"090-1234-5678"}, "channel": {channel}})
+			b.expect("/.contactgate/verify/code", 200)
+			b.submit("verify/code", url.Values{"code": {b.heard(kind, "+819012345678")}})
+			b.expect("/.contactgate/done", 200)
+		}
+		b.open("/.contactgate/contacts/new")
 		b.submit("contacts/new", url.Values{"kind": {"email"}, "address": {"deniz@example.org"}})
 		b.expect("/.contactgate/verify/code", 200)
 		b.submit("verify/code", url.Values{"code": {b.code("deniz@example.org")}})

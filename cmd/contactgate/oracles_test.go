@@ -61,7 +61,7 @@ func (o *oracle) check(r *rig) []string {
 		o.secret("code", m.Code())
 	}
 	r.Phone.mu.Lock()
-	for _, m := range r.Phone.taken {
+	for _, m := range r.Phone.asked {
 		o.secret("code", m.Sent)
 	}
 	refused := r.Phone.faults

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,7 +23,7 @@ type phoneSink struct {
 	server *httptest.Server
 	mu     sync.Mutex
 	taken  []phoneMessage
-	asked  map[string]int // by channel, whatever was answered
+	asked  []phoneMessage // all of them, whatever was answered
 	answer map[string]http.HandlerFunc
 	faults []string
 }
@@ -41,7 +42,7 @@ type phoneMessage struct {
 const phoneSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
 
 func newPhoneSink() *phoneSink {
-	s := &phoneSink{asked: map[string]int{}, answer: map[string]http.HandlerFunc{}}
+	s := &phoneSink{answer: map[string]http.HandlerFunc{}}
 	s.server = httptest.NewServer(s)
 	s.Addr = strings.TrimPrefix(s.server.URL, "http://")
 	return s
@@ -77,11 +78,11 @@ func status(code int) http.HandlerFunc {
 // hang answers when the client has gone.
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-// Asked is how many requests a channel has got, whatever they were answered.
-func (s *phoneSink) Asked(channel string) int {
+// Asked are the requests for a number, whatever they were answered.
+func (s *phoneSink) Asked(number string) []phoneMessage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.asked[channel]
+	return slices.DeleteFunc(slices.Clone(s.asked), func(m phoneMessage) bool { return m.To != number })
 }
 
 func (s *phoneSink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -89,7 +90,7 @@ func (s *phoneSink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	m, fault := s.check(channel, r, body, err)
 	s.mu.Lock()
-	s.asked[channel]++
+	s.asked = append(s.asked, m)
 	answer := s.answer[channel]
 	if fault != "" {
 		s.faults = append(s.faults, fault)

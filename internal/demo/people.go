@@ -46,7 +46,7 @@ func People() []Person {
 		},
 		{
 			ID: "deniz.kaya", Name: "Deniz Kaya",
-			Hint: "The sign-in knows no address. Has to add one; any address will do, for the outbox gets all the mail.",
+			Hint: "The sign-in knows no address and no number. Has to add one; any will do, for the outbox gets all messages.",
 		},
 		{
 			ID: "chloe.martin", Name: "Chloé Martin", Email: "chloe.martin@example.com",
