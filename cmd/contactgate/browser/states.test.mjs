@@ -193,6 +193,51 @@ someone("held", {}, async (me, page, seen) => {
   await seen("done-again");
 });
 
+someone("trusted", { site: "device" }, async (me, page, seen) => {
+  await askForCode(me);
+  const { Code: code } = await mail(me.address);
+  assert.ok(!await page.isChecked("#trust"), "nobody is trusted by default");
+  await page.check("#trust");
+  assert.equal((await enter(page, code === "123456" ? "123457" : "123456")).status(), 422);
+  assert.ok(await page.isChecked("#trust"), "the tick is kept");
+  await seen("code-ticked");
+  await enter(page, code);
+  await expectPath(page, `${prefix}/done`);
+  await seen("done-trusted");
+  // Another browser of theirs.
+  const other = await person(me.user, { site: "device", lang, address: me.address, width: 320 });
+  await other.page.goto(other.origin + "/inbox");
+  await expectPath(other.page, `${prefix}/verify`);
+  await look(other.page, "ask-device", lang);
+  await other.page.evaluate(() => {
+    const form = document.createElement("form");
+    form.method = "post";
+    form.action = "/app/form";
+    document.body.append(form);
+    form.submit();
+  });
+  await other.page.waitForURL("**/app/form");
+  await look(other.page, "notsent-device", lang);
+  await other.page.goto(own(other, "contacts/new"));
+  await look(other.page, "add-hold-device", lang);
+  await other.page.fill("#address", `held.${me.address}`);
+  await go(other.page, () => press(other.page, "contacts/new"));
+  assert.equal(await other.page.locator("#trust").count(), 0, "no box that cannot count");
+  await look(other.page, "code-hold-device", lang);
+  await enter(other.page, (await mail(`held.${me.address}`)).Code);
+  await look(other.page, "done-hold-device", lang);
+  await other.page.goto(other.origin + "/inbox");
+  await look(other.page, "ask-device-hold", lang);
+  await other.page.goto(own(other, "fresh"));
+  await look(other.page, "ask-fresh", lang);
+  await go(other.page, () => press(other.page, "fresh"));
+  await look(other.page, "prove-fresh", lang);
+  await other.context.close();
+  assert.deepEqual(other.faults, []);
+  await page.goto(me.origin + "/inbox");
+  await expectPath(page, "/inbox");
+});
+
 someone("lapsed", { site: "lapse" }, async (me, page, seen) => {
   await askForCode(me);
   await enter(page, (await mail(me.address)).Code);
