@@ -257,7 +257,7 @@ func TestNothingIsHandedOverWithoutAGoodConnection(t *testing.T) {
 		says  string
 	}{
 		"nobody listens":       {gone.URL, g.roots(), "nobody listens there"},
-		"reset after accept":   {"https://" + resets, g.roots(), "TLS"},
+		"reset after accept":   {"https://" + resets, g.roots(), "the connection was lost"},
 		"silent after accept":  {"https://" + silent, g.roots(), "no answer in time"},
 		"plain HTTP there":     {strings.Replace(plain.URL, "http:", "https:", 1), g.roots(), "does not speak TLS"},
 		"unknown authority":    {g.URL, x509.NewCertPool(), "not trusted here"},

@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -56,6 +57,9 @@ func TestSenderThatIsDownLocksNobodyOut(t *testing.T) {
 	back := h.Now()
 	h.restart() // the outage and its end are in the store, not in a process
 	h.Flow.Courier = carrier
+	if err := h.Admit(t.Context()); err != nil { // as the poll does first
+		t.Fatal(err)
+	}
 	h.watchOutages(t.Context())
 	h.move(time.Hour)
 	if v := h.open(ann); v.Action != policy.Ask || !v.Deadline.Equal(back.Add(day)) {
@@ -90,6 +94,7 @@ func TestRefusedRecipientIsNoOutage(t *testing.T) {
 
 // channels is a courier whose channels are down each by themselves.
 type channels struct {
+	mu    sync.Mutex
 	down  map[policy.Channel]policy.Delivery
 	asked map[policy.Channel]int
 }
@@ -102,6 +107,8 @@ func (c *channels) Deliver(_ context.Context, l Letter) policy.Delivery {
 }
 
 func (c *channels) Reachable(_ context.Context, channel policy.Channel) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.asked[channel]++
 	if c.down[channel] == policy.NotReached {
 		return errors.New("no route")
@@ -123,7 +130,7 @@ func (h *house) texted(v Visitor, channel policy.Channel) {
 // Somebody who can be reached by another channel has no reason to be late; somebody who cannot is not locked out.
 func TestOutageOfOneChannelExcusesThoseWhoHaveNoOther(t *testing.T) {
 	h := newHouse(t, withPhones, withoutWorkers)
-	carriers := &channels{map[policy.Channel]policy.Delivery{policy.BySMS: policy.NotReached, policy.ByVoice: policy.NotReached}, map[policy.Channel]int{}}
+	carriers := &channels{down: map[policy.Channel]policy.Delivery{policy.BySMS: policy.NotReached, policy.ByVoice: policy.NotReached}, asked: map[policy.Channel]int{}}
 	h.Flow.Courier = carriers
 	phone, both, mail, nothing := h.caller("phone"), h.caller("both"), h.person("mail", "browser"), h.person("nothing", "browser")
 	both.Email, nothing.Email = "both.long@example.com", ""
@@ -174,7 +181,7 @@ func TestOutageOfOneChannelExcusesThoseWhoHaveNoOther(t *testing.T) {
 func TestCarrierThatRefusesIsDownUntilItTakesAMessage(t *testing.T) {
 	for _, end := range []string{"a message", "a day"} {
 		h := newHouse(t, withPhones, withoutWorkers)
-		carriers := &channels{map[policy.Channel]policy.Delivery{policy.BySMS: policy.OutOfOrder, policy.ByVoice: policy.OutOfOrder}, map[policy.Channel]int{}}
+		carriers := &channels{down: map[policy.Channel]policy.Delivery{policy.BySMS: policy.OutOfOrder, policy.ByVoice: policy.OutOfOrder}, asked: map[policy.Channel]int{}}
 		h.Flow.Courier = carriers
 		ann := h.caller("ann")
 		h.open(ann)
