@@ -502,18 +502,23 @@ func (r *rig) Restart(t *testing.T) {
 
 // Reload gives the running gate a configuration, even if it is the one that it has. It answers what Caddy answered.
 func (r *rig) Reload(config string) (status int, body string, err error) {
-	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(r.dir, "admin.sock"))
-		},
-	}}
 	req, err := http.NewRequest(http.MethodPost, "http://127.0.0.1/load", strings.NewReader(config))
 	if err != nil {
 		return 0, "", err
 	}
 	req.Header.Set("Content-Type", "text/caddyfile")
 	req.Header.Set("Cache-Control", "must-revalidate")
+	return r.admin(req)
+}
+
+// admin asks the gate's admin endpoint.
+func (r *rig) admin(req *http.Request) (status int, body string, err error) {
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(r.dir, "admin.sock"))
+		},
+	}}
 	resp, err := client.Do(req)
 	if err != nil {
 		return 0, "", err

@@ -1,0 +1,537 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/contactgate/contactgate/internal/store/redistest"
+)
+
+// Two gate processes on one Redis, and what happens to people when that is in trouble (attacks.md R01 to R11, R27). The
+// faults of the store by itself, with the guards that they test, are in internal/store/redisfault_test.go.
+
+// onRedis is a gate that keeps its accounts there. Both of a pair have the storage of the first.
+func onRedis(words, storage string) func(*rig) string {
+	return func(r *rig) string {
+		text := plainConfig(r)
+		text = strings.Replace(text, "store bolt "+r.dir+"/accounts.db", "store redis "+words, 1)
+		return strings.Replace(text, "storage file_system "+r.dir+"/storage", "storage file_system "+storage, 1)
+	}
+}
+
+// startPair runs two gates at the same moment, on a Redis and a storage that are empty.
+func startPair(t *testing.T, words string) (one, two *rig) {
+	t.Helper()
+	one, err := newRig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	one.config = onRedis(words, one.dir+"/storage")(one)
+	if two, err = one.another(); err != nil {
+		t.Fatal(err)
+	}
+	two.config = onRedis(words, one.dir+"/storage")(two)
+	// Caddy's own CA is made without a lock: two nodes that do so at once may trip over each other. (It is not used here.)
+	file := filepath.Join(one.dir, "Caddyfile")
+	if err := os.WriteFile(file, []byte(one.config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := one.Command("validate", "--config", file, "--adapter", "caddyfile"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var starting sync.WaitGroup
+	for _, r := range []*rig{two, one} { // the first is closed last, with what both use
+		t.Cleanup(func() {
+			for _, fault := range r.close() {
+				t.Error(fault)
+			}
+			if t.Failed() {
+				t.Logf("the log of a gate (end):\n%s", r.logTail(4000))
+			}
+			_ = os.RemoveAll(r.dir)
+		})
+		starting.Go(func() {
+			if err := r.Start(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	starting.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return one, two
+}
+
+// another is a second gate around the same sign-in, app and mail server.
+func (r *rig) another() (*rig, error) {
+	if err := r.certify(); err != nil {
+		return nil, err
+	}
+	two, err := newRig()
+	if err != nil {
+		return nil, err
+	}
+	two.Mail.Close()
+	two.App.Close()
+	two.Auth.Close()
+	two.Phone.Close()
+	two.Mail, two.App, two.Auth, two.Phone, two.roots = r.Mail, r.App, r.Auth, r.Phone, r.roots
+	for _, name := range []string{"cert.pem", "key.pem"} {
+		content, readErr := os.ReadFile(filepath.Join(r.dir, name))
+		err = errors.Join(err, readErr, os.WriteFile(filepath.Join(two.dir, name), content, 0o600))
+	}
+	return two, err
+}
+
+// on is the same browser at the same site, whose name leads to another node.
+func (p *person) on(r *rig) *person {
+	if p.rig == r {
+		return p
+	}
+	again := *p
+	again.rig = r
+	transport := &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: r.roots}, ForceAttemptHTTP2: true, DisableCompression: true, DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+r.port)
+		},
+	}
+	client := *p.client
+	client.Transport = watched{transport, p.t, r}
+	again.client = &client
+	return &again
+}
+
+func TestTwoGatesShareOneRedis(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t)
+	one, two := startPair(t, redis.URL())
+
+	made := 0
+	for _, r := range []*rig{one, two} {
+		made += strings.Count(r.logTail(1<<20), "made a key ring")
+	}
+	if made != 1 {
+		t.Errorf("%d key rings were made by two nodes that started at once", made)
+	}
+
+	ann := newPerson(t, one, "late.example", "ann")
+	overdue(ann)
+	page := ann.on(two).Visit("/.contactgate/verify")
+	prove := ann.on(two).Submit(page, "verify/send")
+	codePage := ann.on(two).Follow(ann.on(two).Submit(prove, "verify/send", "proof", ann.Email))
+	code := one.WaitMail(t, ann.Email, 1).Code()
+	two.oracle.secret("code", code)
+	f, ok := codePage.Form("verify/code", 0)
+	if !ok {
+		t.Fatalf("no form for the code: %s", codePage.Text())
+	}
+	f.Fields.Set("code", code)
+	began := time.Now()
+	mustStatus(t, ann.Post(f.Action, f.Fields), http.StatusSeeOther) // asked on two, entered on one
+	for ann.on(two).Open("/app").StatusCode != http.StatusOK {
+		if time.Since(began) > time.Second {
+			t.Fatal("verified on one, and not on the other within a second")
+		}
+	}
+
+	// P3: guesses, from both sides at once.
+	bob := newPerson(t, one, "app.example", "bob")
+	form, _ := bob.AskCode(bob.Email).Form("verify/code", 0)
+	right := one.WaitMail(t, bob.Email, 1).Code()
+	two.oracle.secret("code", right)
+	var guesses sync.WaitGroup
+	begin := make(chan struct{})
+	var next atomic.Int64
+	statuses := make([]atomic.Int64, 600)
+	for i := range 50 {
+		on := bob.on([]*rig{one, two}[i%2])
+		guesses.Go(func() {
+			<-begin
+			for n := next.Add(1); n <= 500; n = next.Add(1) {
+				guess := fmt.Sprintf("%06d", n)
+				if guess == right {
+					continue
+				}
+				fields := map[string][]string{"code": {guess}, "csrf": form.Fields["csrf"]}
+				if a, err := on.try(on.formRequest(form.Action, fields)); err == nil {
+					statuses[a.StatusCode].Add(1)
+				}
+			}
+		})
+	}
+	close(begin)
+	guesses.Wait()
+	evaluated := 0
+	for _, r := range []*rig{one, two} {
+		for _, line := range r.Audit(t, bob.User, "code_tried") {
+			if line["result"] == "wrong" {
+				evaluated++
+			}
+		}
+	}
+	if evaluated == 0 || evaluated > 5 || statuses[http.StatusSeeOther].Load() > 0 {
+		t.Errorf("%d guesses were evaluated; answers: 422 %d, 429 %d, 503 %d", evaluated, statuses[422].Load(), statuses[429].Load(), statuses[503].Load())
+	}
+
+	// K01, R27: first visits, on both sides at once.
+	cyd := newPerson(t, one, "app.example", "cyd")
+	begin = make(chan struct{})
+	for i := range 200 {
+		on := cyd.on([]*rig{one, two}[i%2])
+		guesses.Go(func() { <-begin; _, _ = on.try(navigation(on.Request(http.MethodGet, "/app", nil))) })
+	}
+	close(begin)
+	guesses.Wait()
+	if n := len(one.Audit(t, cyd.User, "grace_started")) + len(two.Audit(t, cyd.User, "grace_started")); n != 1 {
+		t.Errorf("grace started %d times", n)
+	}
+}
+
+// crowd are people who come, ask for a code and enter it, on both nodes, whatever happens to the store. It keeps the
+// ledger of those who were shown that they are done.
+type crowd struct {
+	t     *testing.T
+	nodes []*rig
+	stop  chan struct{}
+	all   sync.WaitGroup
+
+	mu      sync.Mutex
+	done    []*person
+	away    int           // answers 503
+	slowest time.Duration // of any answer but to sending, which waits for the mail server, too
+	faults  []string
+}
+
+func gather(t *testing.T, nodes ...*rig) *crowd {
+	c := &crowd{t: t, nodes: nodes, stop: make(chan struct{})}
+	for i := range 4 {
+		// People are made here: a test may only be failed from its own goroutine.
+		var people []*person
+		for range 150 {
+			people = append(people, newPerson(t, nodes[i%len(nodes)], "app.example", "crowd"))
+		}
+		c.all.Go(func() {
+			for _, p := range people {
+				select {
+				case <-c.stop:
+					return
+				default:
+					c.walk(p)
+				}
+			}
+		})
+	}
+	return c
+}
+
+// leave ends the coming and going.
+func (c *crowd) leave() {
+	close(c.stop)
+	c.all.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, fault := range c.faults {
+		c.t.Error(fault)
+	}
+	c.t.Logf("%d people were told that they are done; %d answers were 503; the slowest took %s", len(c.done), c.away, c.slowest.Round(time.Millisecond))
+}
+
+func (c *crowd) fault(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.faults) < 10 {
+		c.faults = append(c.faults, fmt.Sprintf(format, args...))
+	}
+}
+
+// ask sends a request and again while the store is away, as a person does who reads "try again in a moment".
+func (c *crowd) ask(p *person, request func() *http.Request, sends bool) *answer {
+	for {
+		began := time.Now()
+		a, err := p.try(request())
+		took := time.Since(began)
+		if err != nil {
+			c.fault("no answer: %v", err)
+			return nil
+		}
+		c.mu.Lock()
+		if !sends {
+			c.slowest = max(c.slowest, took)
+		}
+		if a.StatusCode == http.StatusServiceUnavailable {
+			c.away++
+		}
+		c.mu.Unlock()
+		if a.StatusCode != http.StatusServiceUnavailable {
+			return a
+		}
+		if a.Header.Get("Retry-After") == "" {
+			c.fault("503 without Retry-After")
+		}
+		select {
+		case <-c.stop:
+			return nil
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (c *crowd) walk(p *person) {
+	get := func(target string) *answer {
+		return c.ask(p, func() *http.Request { return navigation(p.Request(http.MethodGet, target, nil)) }, false)
+	}
+	post := func(page *answer, action string, sends bool, field, value string) *answer {
+		f, ok := page.Form(action, 0)
+		if !ok {
+			c.fault("no form %s on a page (%d): %.200s", action, page.StatusCode, page.Text())
+			return nil
+		}
+		if field != "" {
+			f.Fields.Set(field, value)
+		}
+		return c.ask(p, func() *http.Request { return p.formRequest(f.Action, f.Fields) }, sends)
+	}
+	page := get("/.contactgate/verify")
+	if page == nil {
+		return
+	}
+	if page = post(page, "verify/send", false, "", ""); page == nil {
+		return
+	}
+	sent := post(page, "verify/send", true, "proof", p.Email)
+	if sent == nil || sent.StatusCode != http.StatusSeeOther {
+		return // sent twice, say: another limit
+	}
+	if page = get("/.contactgate/verify/code"); page == nil {
+		return
+	}
+	for end := time.Now().Add(5 * time.Second); len(p.rig.Mails(p.Email)) == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			return // the message waits for a worker while the store is away
+		}
+	}
+	mails := p.rig.Mails(p.Email)
+	code := mails[len(mails)-1].Code()
+	for _, r := range c.nodes {
+		r.oracle.secret("code", code)
+	}
+	entered := post(page, "verify/code", false, "code", code)
+	switch {
+	case entered == nil:
+	case entered.StatusCode == http.StatusSeeOther:
+		c.mu.Lock()
+		c.done = append(c.done, p)
+		c.mu.Unlock()
+	default:
+		c.fault("the right code got %d: %.300s", entered.StatusCode, entered.Text())
+	}
+}
+
+// settled waits until somebody new gets through again.
+func (c *crowd) settled(within time.Duration) {
+	c.t.Helper()
+	before, began := c.count(), time.Now()
+	for c.count() < before+4 {
+		if time.Since(began) > within {
+			c.t.Fatalf("nobody got through within %s", within)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	c.t.Logf("people get through again %s after it was over", time.Since(began).Round(time.Millisecond))
+}
+
+func (c *crowd) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.done)
+}
+
+// check compares the ledger with what every node says now.
+func (c *crowd) check() {
+	c.t.Helper()
+	if len(c.done) == 0 {
+		c.t.Error("nobody got through at all")
+	}
+	if c.slowest > 2*time.Second {
+		c.t.Errorf("somebody waited %s for an answer", c.slowest)
+	}
+	for _, p := range c.done {
+		for _, r := range c.nodes {
+			if status := p.on(r).gateStatus(); status != "verified" {
+				c.t.Errorf("%s was told to be done, and is %q", p.User, status)
+			}
+		}
+	}
+}
+
+func (p *person) gateStatus() string {
+	var body struct{ Status string }
+	a := p.Fetch(http.MethodGet, "/.contactgate/status")
+	_ = json.Unmarshal([]byte(a.Body), &body)
+	return body.Status
+}
+
+// P5 and P7 for people: what they were told holds, and every answer is honest and comes in time, on one server that is
+// killed and comes back with its file, and that hangs.
+func TestPeopleWhileRedisIsAway(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t)
+	one, two := startPair(t, redis.URL())
+	known := newPerson(t, one, "late.example", "known").Verify()
+	time.Sleep(2 * time.Second) // from here on both nodes count changes, and forget nothing without cause
+	known.on(two).Visit("/app")
+	known.Visit("/app")
+	late := newPerson(t, one, "late.example", "late")
+	overdue(late)
+	c := gather(t, one, two)
+	whileAway := func(what string) {
+		t.Helper()
+		for _, r := range []*rig{one, two} {
+			if a := known.on(r).Open("/app"); a.StatusCode != http.StatusOK {
+				t.Errorf("%s: %d for somebody who is known to be verified", what, a.StatusCode)
+			}
+			if a := late.on(r).Open("/app"); a.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("%s: %d for somebody who is not", what, a.StatusCode)
+			}
+			if a := late.on(r).Fetch(http.MethodGet, "/app"); a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Content-Type") != "application/problem+json" {
+				t.Errorf("%s: %d for a script of theirs", what, a.StatusCode)
+			}
+			if a := late.on(r).Open("/public/x"); a.StatusCode != http.StatusOK {
+				t.Errorf("%s: %d for an exempt path", what, a.StatusCode)
+			}
+		}
+	}
+	time.Sleep(500 * time.Millisecond)
+	redis.Kill()
+	whileAway("killed")
+	redis.Start()
+	c.settled(5 * time.Second)
+
+	redis.Pause()
+	whileAway("hanging")
+	time.Sleep(1500 * time.Millisecond)
+	redis.Resume()
+	c.settled(5 * time.Second)
+	c.leave()
+	c.check()
+	late.NewCase().wantGated("afterwards", late.Open("/app"))
+	for _, r := range []*rig{one, two} {
+		lines := r.LogLines(t, func(line map[string]any) bool {
+			msg, _ := line["msg"].(string)
+			return line["level"] == "error" && strings.Contains(msg, "get 503 until this works again")
+		})
+		if len(lines) == 0 || len(lines) > 3 {
+			t.Errorf("two outages are told in %d lines", len(lines))
+		}
+		metrics, err := r.metrics()
+		if err != nil || !strings.Contains(metrics, `contactgate_store_errors_total{operation="get",store="redis"}`) {
+			t.Errorf("no store errors in the metrics (%v)", err)
+		}
+	}
+}
+
+// metrics reads Caddy's own endpoint.
+func (r *rig) metrics() (string, error) {
+	req, err := http.NewRequest(http.MethodGet, "http://127.0.0.1/metrics", nil)
+	if err != nil {
+		return "", err
+	}
+	_, text, err := r.admin(req)
+	return text, err
+}
+
+// A failover of Sentinels, and of a Cluster: back within 10 s, and nobody who was told to be done is not.
+func TestPeopleWhileAMasterDies(t *testing.T) {
+	t.Parallel()
+	t.Run("Sentinels", func(t *testing.T) {
+		t.Parallel()
+		set := redistest.StartSentinels(t, 1)
+		one, two := startPair(t, "sentinel "+set.Name+" "+set.URL())
+		c := gather(t, one, two)
+		time.Sleep(time.Second)
+		set.Servers[0].Kill()
+		began := time.Now()
+		set.Servers[1].WaitFor("being the master", 10*time.Second, func() bool { return set.Servers[1].Info("role") == "master" })
+		c.settled(10*time.Second - time.Since(began))
+		c.leave()
+		c.check()
+	})
+	t.Run("Cluster", func(t *testing.T) {
+		t.Parallel()
+		cluster := redistest.StartCluster(t, 3)
+		one, two := startPair(t, "cluster "+cluster.URL())
+		c := gather(t, one, two)
+		time.Sleep(time.Second)
+		cluster.Nodes[0].Kill()
+		began := time.Now()
+		cluster.Nodes[3].WaitFor("being a master", 10*time.Second, func() bool { return cluster.Nodes[3].Info("role") == "master" })
+		c.settled(10*time.Second - time.Since(began))
+		c.leave()
+		c.check()
+	})
+}
+
+// R09: after FLUSHALL nobody becomes verified and nobody gets another grace, on no node; an operator is told what to do,
+// and with the operator's word all goes on, with everybody new.
+func TestPeopleAfterFlushall(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t)
+	one, two := startPair(t, redis.URL())
+	known := newPerson(t, one, "late.example", "known").Verify()
+	late := newPerson(t, one, "late.example", "late")
+	overdue(late)
+	graces := func(p *person) int {
+		return len(one.Audit(t, p.User, "grace_started")) + len(two.Audit(t, p.User, "grace_started"))
+	}
+	before := graces(late)
+	redis.Do("FLUSHALL")
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
+		for _, r := range []*rig{one, two} {
+			wantStatus(t, "overdue", late.on(r).Open("/app"), http.StatusServiceUnavailable)
+			wantStatus(t, "new", newPerson(t, r, "late.example", "new").Open("/app"), http.StatusServiceUnavailable)
+			if a := known.on(r).Open("/app"); a.StatusCode != http.StatusServiceUnavailable && a.StatusCode != http.StatusOK {
+				t.Errorf("verified: %d", a.StatusCode) // remembered for a moment, at most
+			}
+		}
+	}
+	for _, r := range []*rig{one, two} {
+		wantStatus(t, "verified before", known.on(r).Open("/app"), http.StatusServiceUnavailable)
+	}
+	if graces(late) != before {
+		t.Error("somebody overdue got another grace")
+	}
+	out, err := one.Command("gate", "doctor", "--address", "unix/"+one.dir+"/admin.sock")
+	if err == nil || !strings.Contains(out, "the store is empty") || !strings.Contains(out, "--accept-empty-store") {
+		t.Errorf("doctor says (%v):\n%s", err, out)
+	}
+	if out, err = one.Command("gate", "doctor", "--address", "unix/"+one.dir+"/admin.sock", "--accept-empty-store", "--reason", "a test"); err != nil {
+		t.Errorf("accepting: %v\n%s", err, out)
+	}
+	for _, r := range []*rig{one, two} {
+		began := time.Now()
+		for late.on(r).Open("/app").StatusCode == http.StatusServiceUnavailable {
+			if time.Since(began) > 5*time.Second {
+				t.Fatal("a node does not go on after the store was accepted")
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	if !slices.Contains([]string{"due", "overdue"}, known.gateStatus()) {
+		t.Errorf("in the new store somebody is %q", known.gateStatus())
+	}
+}
