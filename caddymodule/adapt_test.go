@@ -231,7 +231,7 @@ func TestCaddyfileRefuses(t *testing.T) {
 		{site, "identity jwt", "Caddyfile:3: identity jwt is not in this version yet"},
 		{site, "identity whoami http://127.0.0.1:3000/user", "Caddyfile:3: identity whoami is not in this version yet"},
 	}
-	for _, word := range []string{"remind_authenticator 30d", "webhook https://x.example y", "app_api unix//x y", "dkim_selector x"} {
+	for _, word := range []string{"webhook https://x.example y", "app_api unix//x y", "dkim_selector x"} {
 		name, _, _ := strings.Cut(word, " ")
 		tests = append(tests, struct{ where, lines, want string }{global, word, "Caddyfile:3: " + name + " is not in this version yet; remove the line"})
 		tests = append(tests, struct{ where, lines, want string }{site, word, "Caddyfile:3: " + name + " is not in this version yet; remove the line"})

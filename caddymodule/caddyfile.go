@@ -192,6 +192,7 @@ func (g *Gate) parseExempt(d *caddyfile.Dispenser) error {
 //
 //	grace|unseen|ask_every|replacement_hold <duration>
 //	reconfirm <duration>|off
+//	remind_authenticator <duration>|off
 //	device_code on|off
 //	trust     <duration> [unused <duration>] [most <number>]
 //	mode      enforce|remind|observe
@@ -212,7 +213,9 @@ func parseSetting(d *caddyfile.Dispenser, word string, s *Settings) (bool, error
 	case "ask_every":
 		return true, durationArg(d, &s.AskEvery)
 	case "reconfirm":
-		return true, parseReconfirm(d, s)
+		return true, durationOrOff(d, &s.Reconfirm)
+	case "remind_authenticator":
+		return true, durationOrOff(d, &s.RemindAuthenticator)
 	case "replacement_hold":
 		return true, durationArg(d, &s.ReplacementHold)
 	case "device_code":
@@ -250,7 +253,6 @@ func parseSetting(d *caddyfile.Dispenser, word string, s *Settings) (bool, error
 // later are words of the contract that this version does not have. They are refused even where they would change
 // nothing: a configuration must not promise what is not done.
 var later = []string{
-	"remind_authenticator",
 	"webhook", "app_api", "dkim_selector",
 }
 
@@ -263,17 +265,18 @@ func notYet(d *caddyfile.Dispenser, word string) error {
 	return d.Errf("%s is not in this version yet; remove the line", word)
 }
 
-func parseReconfirm(d *caddyfile.Dispenser, s *Settings) error {
+func durationOrOff(d *caddyfile.Dispenser, to **caddy.Duration) error {
+	word := d.Val()
 	var text string
 	if err := oneArg(d, &text); err != nil {
 		return err
 	}
 	if text == "off" {
-		s.Reconfirm = new(caddy.Duration)
+		*to = new(caddy.Duration)
 		return nil
 	}
-	value, err := parseDuration(d, "reconfirm", text)
-	s.Reconfirm = &value
+	value, err := parseDuration(d, word, text)
+	*to = &value
 	return err
 }
 

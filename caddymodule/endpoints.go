@@ -60,16 +60,23 @@ var endpoints = map[string]endpoint{
 	"contacts/new":  {get: (*visit).newContact, post: (*visit).add, fields: []string{"kind", "address", "country", "channel", "anyway"}, stale: (*visit).addAgain},
 	"fresh":         {get: (*visit).beforeChange, post: (*visit).send, fields: []string{"contact", "channel", "proof"}, stale: (*visit).proveAgain},
 	"done":          {get: (*visit).done},
-	"help":          {get: (*visit).help},
-	"language":      {post: (*visit).language, fields: []string{"language", "here"}},
-	"status":        {get: (*visit).status},
+
+	"authenticator":          {get: (*visit).appOrOffer, post: (*visit).choose, fields: []string{"choice"}},
+	"authenticator/setup":    {get: (*visit).setup, post: (*visit).enrol, fields: []string{"code"}},
+	"authenticator/codes":    {post: (*visit).renewCodes},
+	"authenticator/download": {post: (*visit).saveCodes, fields: []string{"codes"}},
+	"authenticator/remove":   {post: (*visit).removeApp},
+
+	"help":     {get: (*visit).help},
+	"language": {post: (*visit).language, fields: []string{"language", "here"}},
+	"status":   {get: (*visit).status},
 }
 
 // inEveryStanding are the pages that also answer people whose account is frozen.
 var inEveryStanding = []string{"help", "language", "status"}
 
 // readable are the pages that can be shown again in another language.
-var readable = []string{"verify", "verify/code", "fresh", "contacts/new", addPhonePage, "done", "help"}
+var readable = []string{"verify", "verify/code", "fresh", "contacts/new", addPhonePage, "done", appPage, "authenticator/setup", "help"}
 
 // serveOwn answers everything under our prefix. The app never sees any of it.
 func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request) error {
@@ -333,6 +340,7 @@ func (x *visit) showAsk(status int, seen verify.Visit, v pages.Ask) error {
 	d := seen.Decision
 	v.Contacts, v.Lapsed, v.CanLater, v.Overdue = x.choices(seen), seen.Lapsed, d.Action != policy.Block, d.Action == policy.Block
 	v.Device, v.Fresh = d.Reason == policy.DeviceCode, x.here == freshPage
+	v.App = x.proving(d) && seen.Account.HasAuthenticator() && !x.byContactOnly()
 	v.Post, _ = x.ways()
 	if v.Fresh {
 		v.CanLater, v.Overdue = false, false
@@ -389,6 +397,9 @@ func daysLeft(deadline, now time.Time) int {
 func (x *visit) send() error {
 	_, other := x.ways()
 	handle, channel := x.form.Get("contact"), policy.Channel(x.form.Get("channel"))
+	if channel == policy.ByAuthenticator {
+		return x.promptApp()
+	}
 	contact, ok, err := x.live.flow.Lookup(x.r.Context(), x.v, handle)
 	if err != nil {
 		return x.failed(err)
@@ -530,6 +541,8 @@ func (x *visit) code() error {
 		return seeOther(x.w, x.prefix+"/verify")
 	case !c.Done.IsZero():
 		return seeOther(x.w, x.onward(c.Return))
+	case c.Channel == policy.ByAuthenticator:
+		return x.showAppCode(http.StatusOK, c, pages.AppCode{})
 	case !c.Live(time.Now()):
 		return x.showCode(http.StatusOK, a, c, pages.Code{Problem: "expired"})
 	}
@@ -596,7 +609,13 @@ func (x *visit) enter() error {
 		return x.page(http.StatusForbidden, pages.Stale{Back: "verify"})
 	}
 	if x.challenge != "" && x.challenge != challengeName(c) && c.Live(time.Now()) {
+		if c.Channel == policy.ByAuthenticator {
+			return x.showAppCode(http.StatusUnprocessableEntity, c, pages.AppCode{Problem: "replaced"})
+		}
 		return x.showCode(http.StatusUnprocessableEntity, a, c, pages.Code{Problem: "replaced"})
+	}
+	if c.Channel == policy.ByAuthenticator {
+		return x.enterApp(c)
 	}
 	x.v.Ticked = x.form.Get("trust") == "on"
 	digits, problem := policy.Digits(x.form.Get("code"), policy.CodeDigits)
@@ -606,9 +625,7 @@ func (x *visit) enter() error {
 		}
 		return x.showCode(http.StatusUnprocessableEntity, a, c, pages.Code{Problem: problem})
 	}
-	next := newSession(x.session.For, x.session.Language)
-	next.ID = x.live.flow.NextSession(x.v, c)
-	x.v.Next = x.live.flow.SessionHash(x.realm, x.who.User, next.ID)
+	next := x.nextSession(c)
 	e, err := x.live.flow.Enter(x.r.Context(), &x.rules, x.v, digits)
 	if err != nil {
 		return x.failed(err)
@@ -622,6 +639,14 @@ func (x *visit) enter() error {
 	return x.refusedCode(e)
 }
 
+// nextSession is the session in which the browser goes on after a right code. The flow is told of it.
+func (x *visit) nextSession(c *policy.Challenge) session {
+	next := newSession(x.session.For, x.session.Language)
+	next.ID = x.live.flow.NextSession(x.v, c)
+	x.v.Next = x.live.flow.SessionHash(x.realm, x.who.User, next.ID)
+	return next
+}
+
 // accepted lets the browser go on in its next session, trusted if that was ticked. A double click is answered alike: who
 // knows which of the two answers the browser keeps.
 func (x *visit) accepted(e verify.Entered, next session) error {
@@ -632,6 +657,9 @@ func (x *visit) accepted(e verify.Entered, next session) error {
 		if err := x.giveDevice(e.Device); err != nil {
 			return x.failed(err)
 		}
+	}
+	if !x.isHome(e.Return) && x.offersApp(e, next) {
+		return seeOther(x.w, x.prefix+"/"+appPage)
 	}
 	return seeOther(x.w, x.onward(e.Return))
 }
@@ -703,14 +731,13 @@ func (x *visit) done() error {
 	if err != nil {
 		return x.failed(err)
 	}
-	v := pages.Done{Continue: "/"}
+	v := pages.Done{Continue: x.goingTo(seen.Account)}
 	for i := range seen.Account.Contacts {
 		if c := &seen.Account.Contacts[i]; c.Counts(seen.Now) {
 			v.Verified = append(v.Verified, c.Address.String())
 		}
 	}
 	if c := x.live.flow.Pending(seen.Account, x.v); c != nil && !c.Done.IsZero() {
-		v.Continue = c.Return
 		if t := c.Target(seen.Account); t != nil && seen.Now.Before(c.Ends) {
 			v.Masked = t.Address.String()
 			v.HoldUntil = t.HeldUntil(seen.Now)
@@ -725,11 +752,17 @@ func (x *visit) done() error {
 	if v.Masked == "" && (seen.Decision.Standing != policy.Verified && seen.Decision.Standing != policy.Exempt || v.Device) {
 		return seeOther(x.w, x.prefix+"/verify")
 	}
-	if !policy.ReturnPath(v.Continue, x.prefix, x.signOutPath) {
-		v.Continue = "/"
-	}
 	v.Second = len(v.Verified) == 1 && v.HoldUntil.IsZero() && seen.Decision.Reason != policy.OnHold
 	return x.page(http.StatusOK, v)
+}
+
+// goingTo is where the person was going when they were asked for a code in this session; the front page, if that is not
+// known.
+func (x *visit) goingTo(a *policy.Account) string {
+	if c := x.live.flow.Pending(a, x.v); c != nil && !c.Done.IsZero() && policy.ReturnPath(c.Return, x.prefix, x.signOutPath) {
+		return c.Return
+	}
+	return "/"
 }
 
 func (x *visit) help() error {

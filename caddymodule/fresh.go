@@ -46,6 +46,12 @@ func (x *visit) askFresh(home string) error {
 	return seeOther(x.w, x.prefix+"/"+freshPage+query(token))
 }
 
+// byContactOnly tells that the change which a code is asked for takes one that was sent to a contact.
+func (x *visit) byContactOnly() bool {
+	target, _ := x.back()
+	return x.here == freshPage && strings.HasSuffix(target, byContact)
+}
+
 // isHome tells whether an address is one of homes, as askFresh makes them.
 func (x *visit) isHome(target string) bool {
 	name, ok := strings.CutPrefix(strings.TrimSuffix(target, byContact), x.prefix+"/")

@@ -32,6 +32,10 @@ type Settings struct {
 	// How long a confirmation counts; 0 ("off" in the Caddyfile) means for ever. Default: 180d.
 	Reconfirm *caddy.Duration `json:"reconfirm,omitempty"`
 
+	// How long after "later" an authenticator app is offered again; 0 ("off" in the Caddyfile) means that none is ever
+	// offered. Default: 30d.
+	RemindAuthenticator *caddy.Duration `json:"remind_authenticator,omitempty"`
+
 	// How long a contact that was added without a fresh code waits before it counts. Default: 72h.
 	ReplacementHold *caddy.Duration `json:"replacement_hold,omitempty"`
 
@@ -185,22 +189,23 @@ func (s *Settings) over(base *Settings) *Settings {
 		base = &Settings{}
 	}
 	return &Settings{
-		Grace:           cmp.Or(s.Grace, base.Grace),
-		Unseen:          cmp.Or(s.Unseen, base.Unseen),
-		AskEvery:        cmp.Or(s.AskEvery, base.AskEvery),
-		Reconfirm:       cmp.Or(s.Reconfirm, base.Reconfirm),
-		ReplacementHold: cmp.Or(s.ReplacementHold, base.ReplacementHold),
-		DeviceCode:      cmp.Or(s.DeviceCode, base.DeviceCode),
-		Trust:           overlay(s.Trust, base.Trust),
-		Mode:            cmp.Or(s.Mode, base.Mode),
-		Proof:           cmp.Or(s.Proof, base.Proof),
-		Rollout:         cmp.Or(s.Rollout, base.Rollout),
-		Support:         cmp.Or(s.Support, base.Support),
-		SignOut:         cmp.Or(s.SignOut, base.SignOut),
-		TimeZone:        cmp.Or(s.TimeZone, base.TimeZone),
-		Languages:       firstSet(s.Languages, base.Languages),
-		Brand:           overlay(s.Brand, base.Brand),
-		Limits:          overlay(s.Limits, base.Limits),
+		Grace:               cmp.Or(s.Grace, base.Grace),
+		Unseen:              cmp.Or(s.Unseen, base.Unseen),
+		AskEvery:            cmp.Or(s.AskEvery, base.AskEvery),
+		Reconfirm:           cmp.Or(s.Reconfirm, base.Reconfirm),
+		RemindAuthenticator: cmp.Or(s.RemindAuthenticator, base.RemindAuthenticator),
+		ReplacementHold:     cmp.Or(s.ReplacementHold, base.ReplacementHold),
+		DeviceCode:          cmp.Or(s.DeviceCode, base.DeviceCode),
+		Trust:               overlay(s.Trust, base.Trust),
+		Mode:                cmp.Or(s.Mode, base.Mode),
+		Proof:               cmp.Or(s.Proof, base.Proof),
+		Rollout:             cmp.Or(s.Rollout, base.Rollout),
+		Support:             cmp.Or(s.Support, base.Support),
+		SignOut:             cmp.Or(s.SignOut, base.SignOut),
+		TimeZone:            cmp.Or(s.TimeZone, base.TimeZone),
+		Languages:           firstSet(s.Languages, base.Languages),
+		Brand:               overlay(s.Brand, base.Brand),
+		Limits:              overlay(s.Limits, base.Limits),
 	}
 }
 
@@ -235,7 +240,7 @@ func (s *Settings) rules() (policy.Rules, error) {
 		from *caddy.Duration
 	}{
 		{&r.Grace, s.Grace}, {&r.Unseen, s.Unseen}, {&r.AskEvery, s.AskEvery},
-		{&r.Reconfirm, s.Reconfirm}, {&r.ReplacementHold, s.ReplacementHold},
+		{&r.Reconfirm, s.Reconfirm}, {&r.ReplacementHold, s.ReplacementHold}, {&r.RemindAuthenticator, s.RemindAuthenticator},
 	} {
 		if d.from != nil {
 			*d.to = time.Duration(*d.from)

@@ -230,6 +230,8 @@ type AppCode struct {
 	Wait    time.Duration
 	// Recovering: what was typed may have been a recovery code, so the field for those is open.
 	Recovering bool
+	// CanTrust shows the box to trust this browser; Ticked is how it was left.
+	CanTrust, Ticked bool
 }
 
 // NotSent answers a form of the app that was posted while access is blocked. (403)
