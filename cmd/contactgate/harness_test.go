@@ -308,13 +308,15 @@ func (r *rig) caddyfile(settings string, sites ...site) string {
 	return text
 }
 
-// sharedSettings: the mail limits for a client IP are out of the way, since all tests come from one.
+// sharedSettings: the mail limits for a client IP are out of the way, since all tests come from one. The offer of an
+// authenticator app after the first proof is made on the sites of its own tests.
 const sharedSettings = `limits {
 			sends_per_ip 1000000
 			typed_sends_per_ip 1000000
 			total_budget 10000000
 		}
 		sign_out /logout
+		remind_authenticator off
 		support mailto:help@example.com`
 
 const allExemptions = `exempt {
@@ -361,6 +363,7 @@ func sharedSites(r *rig) []site {
 		{Host: "part.example", Gate: "grace 1s\nunseen 1s", Matcher: "/area/*"},
 		{Host: "quick.example", Gate: "realm quick\ngrace 30s\nunseen 30s\nask_every 3s\n" + quickCodes},
 		{Host: "device.example device2.example", Gate: "realm device\ndevice_code on\n" + quickCodes},
+		{Host: "totp.example", Gate: "realm totp\ndevice_code on\nremind_authenticator 30d\nlimits {\nresend_after 1s\nsends_per_hour 100\nsends_per_day 100\n}"},
 		{Host: "brief.example", Gate: "realm device\ndevice_code on\ntrust 3s\n" + quickCodes},
 		{Host: "lapse.example", Gate: "realm lapse\ngrace 2s\nunseen 2s\nask_every 1s\nreconfirm 2s"},
 		{Host: "hold.example", Gate: "realm hold\ngrace 1s\nunseen 1s\nreplacement_hold 5s\nreconfirm 1s"},
