@@ -91,7 +91,7 @@ func startStage(t *testing.T) *stage {
 	return s
 }
 
-const stageSettings = "sign_out /logout\nsupport mailto:help@example.com"
+const stageSettings = "sign_out /logout\nsupport mailto:help@example.com\nremind_authenticator off"
 
 // stageSites have a realm each, so that nobody is known at two of them.
 func stageSites(app string) []site {
@@ -102,6 +102,7 @@ func stageSites(app string) []site {
 		{Host: "tight.localhost", Gate: "limits {\nproof_tries 1\nsends_per_hour 1\ncode_tries 2\nresend_after 1s\ncontacts_per_day 1\n}"},
 		{Host: "lapse.localhost", Gate: "reconfirm 4s\nask_every 1s"},
 		{Host: "device.localhost", Gate: "device_code on"},
+		{Host: "totp.localhost", Gate: "device_code on\nremind_authenticator 30d"},
 		// An origin where the app sends people, and which is not ours. Its gate never interrupts.
 		{Host: "elsewhere.localhost", Gate: "mode observe"},
 	}
