@@ -22,14 +22,14 @@ func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "gate",
 		Usage: "<command>",
-		Short: "Looks after contactgate: demo, doctor, accounts, keys",
+		Short: "Looks after contactgate: demo, doctor, accounts, keys, migrate",
 		Long: `
 Looks after contactgate, the gate that has people confirm a contact after they signed in.
 
 Exit status: 0 fine; 1 wrong usage or another error; 2 the admin endpoint cannot be reached;
 3 the answer is no.`,
 		CobraFunc: func(gate *cobra.Command) {
-			gate.AddCommand(doctorCommand(), accountsCommand(), keysCommand(), demoCommand())
+			gate.AddCommand(doctorCommand(), accountsCommand(), keysCommand(), demoCommand(), migrateCommand())
 		},
 	})
 }

@@ -40,6 +40,7 @@ type Bolt struct {
 	failed  failure   // of the last try to open; zero after a good one
 	broken  error     // damage seen in an open file: nobody may use it any more, it is being closed
 	closed  bool
+	read    bool          // nothing is written: see ReadOnly
 	err     error         // of closing
 	gone    chan struct{} // closed when the store is closed and the file as well
 }
@@ -76,6 +77,14 @@ func NewBolt(config BoltConfig) *Bolt {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Bolt{config: config, gone: make(chan struct{})}
+}
+
+// ReadOnly keeps this handle from changing the file: nothing is written, not even taken out when it has expired, and a
+// file that is not there is not made. It comes before the first use.
+func (b *Bolt) ReadOnly() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.read = true
 }
 
 // Open opens the file now, so that a start with a bad one fails. Calls open it by themselves as well.
@@ -275,6 +284,10 @@ func (b *Bolt) Update(ctx context.Context, key string, fn func(old Record) (Reco
 	f, err := b.acquire(ctx)
 	if err != nil {
 		return err
+	}
+	if b.read {
+		b.release(f)
+		return ErrReadOnly
 	}
 	c := &change{ctx: ctx, key: key, fn: fn, done: make(chan error, 1)}
 	select {

@@ -75,13 +75,15 @@ func openBoltFile(b *Bolt) (*boltFile, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
 	f.ended.Go(func() { f.write(ctx) })
-	f.ended.Go(func() { f.clean(ctx) })
+	if !b.read {
+		f.ended.Go(func() { f.clean(ctx) })
+	}
 	return f, nil
 }
 
 func (f *boltFile) open() error {
 	path := f.bolt.config.Path
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !f.bolt.read {
 		if err := createBoltFile(path); err != nil {
 			return fmt.Errorf("making it: %w", err)
 		}

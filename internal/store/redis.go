@@ -56,6 +56,7 @@ type Redis struct {
 	epoch   string // of the store that this process works with
 	other   bool   // it was seen to be another one
 	problem error  // found while running: an eviction policy, say
+	reading bool   // nothing is written: see ReadOnly
 	gone    chan struct{}
 	tend    context.CancelFunc // ends what watches over the servers; nil: not begun
 	tended  sync.WaitGroup
@@ -99,6 +100,14 @@ func NewRedis(config RedisConfig) *Redis {
 	}
 	return &Redis{config: config, names: namesOf(config.Namespace), node: newName(),
 		watched: make(chan struct{}), gone: make(chan struct{})}
+}
+
+// ReadOnly keeps this handle from changing anything: nothing is written, no new store is begun, and what has expired stays
+// in the indexes. It comes before the first use.
+func (r *Redis) ReadOnly() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reading = true
 }
 
 // Open connects now and looks whether this Redis can be worked with, so that a start with a bad one fails. One that
@@ -153,6 +162,9 @@ func (r *Redis) Update(ctx context.Context, key string, fn func(old Record) (Rec
 		return err
 	}
 	defer release()
+	if r.reading {
+		return ErrReadOnly
+	}
 	for try := range mostConflicts {
 		if err = r.update(ctx, key, fn); !errors.Is(err, errChanged) {
 			return err
@@ -339,8 +351,8 @@ func (r *Redis) current() (bool, *opening, error) {
 // retryRedis keeps a Redis that is away from being tried by every request anew, and is soon enough when it is back.
 const retryRedis = 250 * time.Millisecond
 
-// openPatience is below a request's patience with the store, which waits for it.
-const openPatience = 450 * time.Millisecond
+// openPatience is for all that has to be asked before a Redis is used. Whoever waits for it may give up earlier.
+const openPatience = 2 * time.Second
 
 // open runs apart from the calls that wait for it, so that the first to give up does not end it for all.
 func (r *Redis) open(try *opening) {

@@ -86,6 +86,8 @@ func (r *Redis) begin(ctx context.Context, force bool) (string, error) {
 		}
 		epoch, missing := judge(states)
 		switch {
+		case r.reading && (epoch == "" || states[0] == epoch+"?"):
+			return "", errors.New("store: there is no store in this Redis under this namespace")
 		case epoch == "":
 			err = r.setStates(ctx, []int{0}, newName()+"?", true)
 		case states[0] == epoch+"?":

@@ -55,8 +55,26 @@ func (r *Redis) tendOnce(ctx context.Context, round int) {
 		if err == nil || errors.As(err, &unfit) {
 			r.setProblem(unfit)
 		}
-		_ = r.sweep(ctx)
+		if !r.reading {
+			_ = r.sweep(ctx)
+		}
 	}
+}
+
+// InUse counts the processes that listen for changes: gates that run on this store.
+func (r *Redis) InUse(ctx context.Context) (int, error) {
+	release, err := r.borrow()
+	if err != nil {
+		return 0, err
+	}
+	defer release()
+	total := 0
+	err = r.wired().masters(ctx, func(ctx context.Context, c *redis.Client) error {
+		n, err := c.PubSubNumSub(ctx, r.channel()).Result()
+		total += int(n[r.channel()])
+		return err
+	})
+	return total, err
 }
 
 // errDemoted: the server that we write to has become a replica.

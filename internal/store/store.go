@@ -31,6 +31,8 @@ var (
 	ErrKeep = errors.New("store: keep the record as it is")
 	// ErrClosed is returned after Close, or when the last configuration that used the store is gone.
 	ErrClosed = errors.New("store: closed")
+	// ErrReadOnly is returned by Update of a store that is only looked at.
+	ErrReadOnly = errors.New("store: it is only read here")
 	// ErrDamaged means that what is on the disk is not what was written. It is never repaired by itself.
 	ErrDamaged = errors.New("store: damaged")
 )

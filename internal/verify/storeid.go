@@ -134,7 +134,14 @@ func (f *Flow) admit(ctx context.Context, acceptReason string) error {
 	if err != nil {
 		return err
 	}
-	if no := f.compare(inStore, remembered); no != nil && (acceptReason == "" || no.Fatal) {
+	no, err := f.halfMoved(ctx, inStore)
+	if err != nil {
+		return err
+	}
+	if no == nil {
+		no = f.compare(inStore, remembered)
+	}
+	if no != nil && (acceptReason == "" || no.Fatal) {
 		return no
 	}
 	if a, ok := f.Store.(store.Adopter); ok {
@@ -159,6 +166,19 @@ func (f *Flow) admit(ctx context.Context, acceptReason string) error {
 		return nil
 	}
 	return f.Registry.Save(ctx, text)
+}
+
+// halfMoved finds a store into which records are being moved, or were until something went wrong. Only at the end it gets
+// its name.
+func (f *Flow) halfMoved(ctx context.Context, inStore *StoreID) (*NotReady, error) {
+	if inStore != nil {
+		return nil, nil
+	}
+	r, err := peek(ctx, f.Store, moveKey)
+	if err != nil || r.Value == nil {
+		return nil, err
+	}
+	return &NotReady{Problem: "records are being moved into this store, and not all are there", Remedy: "run the same contactgate gate migrate again, to its end"}, nil
 }
 
 func (f *Flow) compare(inStore, remembered *StoreID) *NotReady {
@@ -201,11 +221,7 @@ func (f *Flow) storeID(ctx context.Context) (*StoreID, error) {
 
 // peekID is storeID of whichever store is there now: one that is not the one it was answers nothing else.
 func (f *Flow) peekID(ctx context.Context) (*StoreID, error) {
-	a, ok := f.Store.(store.Adopter)
-	if !ok {
-		return f.storeID(ctx)
-	}
-	r, err := a.Peek(ctx, storeIDKey)
+	r, err := peek(ctx, f.Store, storeIDKey)
 	if err != nil {
 		return nil, fmt.Errorf("reading the name of the store: %w", err)
 	}
