@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -710,4 +711,34 @@ func TestExpiredRecordsLeaveTheIndexes(t *testing.T) {
 		return true
 	})
 	wantValue(t, s, "stays", "v")
+}
+
+// A store that is moved from stays as it is.
+func TestReadOnlyWritesNothing(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	redis, bolt := store.NewRedis(lone(server)), store.NewBolt(store.BoltConfig{Path: filepath.Join(t.TempDir(), "none.db")})
+	for _, s := range []interface {
+		store.Store
+		ReadOnly()
+	}{redis, bolt} {
+		s.ReadOnly()
+		if _, err := s.Get(background, "a/0"); err == nil {
+			t.Errorf("%T: a store that is not there was read", s)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if keys := namesOn(server); len(keys) != 0 {
+		t.Errorf("written: %q", keys)
+	}
+	write(t, openRedis(t, lone(server)), "a/0", "v")
+	s := openRedis(t, lone(server))
+	s.ReadOnly()
+	wantValue(t, s, "a/0", "v")
+	if err := s.Update(background, "a/0", writing("w")); !errors.Is(err, store.ErrReadOnly) {
+		t.Errorf("Update: %v", err)
+	}
+	wantValue(t, s, "a/0", "v")
 }
