@@ -289,7 +289,9 @@ var demoCaddyfile = template.Must(template.New("demo").Parse(`{
 		email outbox demo
 		sms outbox demo
 		voice outbox demo
-		channels US JP CA GB DE FR ES BR CN TW KR AE EG SA sms voice
+		channels US CA GB DE FR ES BR CN TW KR AE EG SA sms voice
+		channels JP voice
+		device_code on
 		brand "Example Notes"
 		support mailto:help@example.com
 		sign_out {{.SignOut}}
@@ -311,11 +313,12 @@ http://{{.Listen}}, http://localhost:{{.Port}} {
 	handle {
 		forward_auth {{.Pages}} {
 			uri {{.Auth}}
-			copy_headers Remote-User Remote-Email Remote-Name Remote-Language>Accept-Language
+			copy_headers Remote-User Remote-Email Remote-Phone Remote-Name Remote-Language>Accept-Language
 		}
 		contactgate {
 			identity {header.Remote-User} {
 				email {header.Remote-Email}
+				phone {header.Remote-Phone}
 				set_by forward_auth
 			}
 			pass_headers email
@@ -371,8 +374,10 @@ contactgate demo
      an.long@example.com; take the code from the outbox, enter it, and land where you were going.
   2. Sign out, and sign in as Ben Ortiz: his time is over. He gets in by confirming ben.ortiz@example.com.
   3. Sign in as 佐藤 花子 and press "not now". Her pages are in Japanese; every page can be switched.
-  4. Sign in as Deniz Kaya, who has nothing on file, and add an address, or a number: 090 1234 5678 in Japan.
-  5. Sign in as Chloé Martin, who confirmed hers three weeks ago, and never meet the gate.
+  4. Sign in as Deniz Kaya, who has nothing on file, and add an address, or a number: 07400 123456 in Great Britain.
+  5. Sign in as 田中 陽翔, who has a phone only: show that you know it ends in 5634, and take the call.
+  6. Sign in as Chloé Martin, who confirmed hers in another browser. Tick "I use this device often", sign out and
+     in again, and never meet the gate. Set up an authenticator app when it is offered, if you like.
 
   Start it again to have everybody as they were. Ctrl-C stops it and removes %[4]s.
 `, site, app, demo.Outbox, folder)

@@ -266,11 +266,11 @@ func TestDemoWalk(t *testing.T) {
 		b := newBrowser(t, site)
 		b.signIn("deniz.kaya", "/")
 		b.expect("/.contactgate/contacts/new?", 200)
-		for channel, kind := range map[string]string{"sms": "Text message", "voice": "Call"} {
+		for channel, kind := range map[string]string{"sms": "Text message", "voice": "Call"} { // to a country that takes both
 			b.open("/.contactgate/contacts/new?kind=phone")
-			b.submit("contacts/new", url.Values{"kind": {"phone"}, "country": {"JP"}, "address": {"090-1234-5678"}, "channel": {channel}})
+			b.submit("contacts/new", url.Values{"kind": {"phone"}, "country": {"GB"}, "address": {"07400 123456"}, "channel": {channel}})
 			b.expect("/.contactgate/verify/code", 200)
-			b.submit("verify/code", url.Values{"code": {b.heard(kind, "+819012345678")}})
+			b.submit("verify/code", url.Values{"code": {b.heard(kind, "+447400123456")}})
 			if b.at == "/.contactgate/authenticator" {
 				b.notNowApp()
 			}
@@ -282,13 +282,35 @@ func TestDemoWalk(t *testing.T) {
 		b.submit("verify/code", url.Values{"code": {b.code("deniz@example.org")}})
 		b.expect("/.contactgate/done", 200)
 	})
+	t.Run("a phone only, and calls only", func(t *testing.T) {
+		b := newBrowser(t, site)
+		b.signIn("haruto.tanaka", "/notes/4")
+		b.expect("/.contactgate/verify?", 200, `lang="ja"`, "81 •• •••• ••34", `value="voice"`)
+		if strings.Contains(b.page, `value="sms"`) {
+			t.Error("a text is offered where only calls are made")
+		}
+		b.submit("verify/send", nil)
+		b.submit("verify/send", url.Values{"proof": {"５６３４"}})
+		b.expect("/.contactgate/verify/code", 200)
+		b.submit("verify/code", url.Values{"code": {b.heard("Call", "+819012345634")}})
+		b.notNowApp()
+		b.open("/notes/4")
+		b.expect("/notes/4", 200)
+	})
 	t.Run("confirmed", func(t *testing.T) {
 		b := newBrowser(t, site)
 		b.signIn("chloe.martin", "/notes/3")
+		b.expect("/.contactgate/verify?", 200, "Confirm it is you on this browser")
+		b.submit("verify/send", nil)
+		b.submit("verify/send", url.Values{"proof": {"chloe.martin@example.com"}})
+		b.submit("verify/code", url.Values{"code": {b.code("chloe.martin@example.com")}, "trust": {"on"}})
+		b.notNowApp()
+		b.open("/demo/sign-out")
+		b.signIn("chloe.martin", "/notes/3")
 		b.expect("/notes/3", 200)
 		b.open("/demo/")
-		if n := strings.Count(b.page, ">Confirmed<"); n != 4 {
-			t.Errorf("%d people are shown as confirmed, want 4", n)
+		if n := strings.Count(b.page, ">Confirmed<"); n != 5 {
+			t.Errorf("%d people are shown as confirmed, want 5", n)
 		}
 		b.open("/demo/sign-out")
 		b.expect("/demo/", 200)
@@ -302,6 +324,8 @@ func TestDemoInFrontOfAnotherApp(t *testing.T) {
 	defer app.Close()
 	b := newBrowser(t, startDemo(t, app.URL))
 	b.signIn("chloe.martin", "/x")
+	b.confirm("chloe.martin@example.com")
+	b.open("/x")
 	b.expect("/x", 200, "the app has chloe.martin, verified")
 }
 

@@ -16,8 +16,8 @@ import (
 // Person is somebody to sign in as, and what happened to them before the demo began.
 type Person struct {
 	ID, Name string
-	// Email is what the sign-in says of them; empty: nothing.
-	Email string
+	// Email and Phone are what the sign-in says of them; empty: nothing.
+	Email, Phone string
 	// Language is what their browser asks for; empty: what the browser of whoever looks at the demo asks for.
 	Language string
 	// Hint is what the sign-in page says of them.
@@ -49,8 +49,12 @@ func People() []Person {
 			Hint: "The sign-in knows no address and no number. Has to add one; any will do, for the outbox gets all messages.",
 		},
 		{
+			ID: "haruto.tanaka", Name: "田中 陽翔", Phone: "+819012345634", Language: "ja",
+			Hint: "Has a phone number and no address. This demo only calls numbers in Japan, so the call is chosen for him.",
+		},
+		{
 			ID: "chloe.martin", Name: "Chloé Martin", Email: "chloe.martin@example.com",
-			Hint: "Entered a code three weeks ago. The gate never shows.", shown: 21 * day, confirmed: 21 * day,
+			Hint: "Entered a code three weeks ago, in another browser. Enters one here, too; with the box ticked the gate never shows again in this browser.", shown: 21 * day, confirmed: 21 * day,
 		},
 	}
 }
@@ -70,7 +74,7 @@ func (s State) words(p *Person, now time.Time) string {
 		return "Confirmed"
 	case s.Standing == policy.Overdue:
 		return "Blocked"
-	case p.Email == "" && s.Contacts == 0:
+	case p.Email == "" && p.Phone == "" && s.Contacts == 0:
 		return "Nothing on file"
 	case s.Deadline.IsZero():
 		return "Never asked yet"

@@ -43,6 +43,9 @@ func (s *signIn) auth(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Remote-User", p.ID)
 	h.Set("Remote-Name", p.Name)
+	if p.Phone != "" {
+		h.Set("Remote-Phone", p.Phone)
+	}
 	if p.Email != "" {
 		h.Set("Remote-Email", p.Email)
 	}
