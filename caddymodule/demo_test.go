@@ -185,7 +185,7 @@ func (b *browser) heard(kind, to string) string {
 		b.t.Fatalf("the newest message is no %s for %s:\n%s", kind, to, reader.page)
 	}
 	_, text, _ := strings.Cut(message, `class="phone"`)
-	return codePattern.FindString(strings.ReplaceAll(text, ", ", ""))
+	return codePattern.FindString(strings.NewReplacer(", ", "", "、", "").Replace(text))
 }
 
 // confirm goes from step 1 to the code.
