@@ -91,19 +91,19 @@ func (g *Gate) sessionFor(live *runtime, user, origin string) []byte {
 	return live.flow.SessionHash(g.realm, user, []byte("site "+strings.ToLower(origin)))
 }
 
-// decodeSession reads a session. Of one that is for somebody else only the language is of use: that is the browser's,
+// decodeSession reads a session of an account; of no account, any session of ours. Of one that is for somebody else only the language is of use: that is the browser's,
 // whoever is signed in.
 func decodeSession(name, value string, live *runtime, account []byte) (s session, ok bool) {
 	if securecookie.DecodeMulti(name, value, &s, live.codecs...) != nil {
 		return session{}, false
 	}
-	if string(s.For) != string(account) || len(s.ID) != sessionIDSize {
+	if account != nil && string(s.For) != string(account) || len(s.ID) != sessionIDSize {
 		return session{Language: s.Language}, false
 	}
 	return s, true
 }
 
-// readSession finds the session of this browser for this account. Of several cookies of one name the first that is
+// readSession finds the session of this browser for this account, or for none any that there is. Of several cookies of one name the first that is
 // ours counts; one that does not decode is as good as none.
 func (g *Gate) readSession(r *http.Request, live *runtime, account []byte) (s session, ok, sent bool) {
 	cookie := g.cookieName(r)
@@ -202,4 +202,25 @@ func withoutPort(host string) string {
 		return h
 	}
 	return strings.Trim(host, "[]")
+}
+
+// baseOf is where our pages are, as people see it: what links in mails begin with. It is empty when nobody wrote down how
+// the site is called. Of what a client sends only a host that is written down counts, and its port only when a proxy that the
+// operator trusts hands it on: else it is the port that the connection came to.
+func (g *Gate) baseOf(r *http.Request) string {
+	if g.origin != "" {
+		return g.origin + g.prefix
+	}
+	host, scheme := g.hostName(r), g.scheme(r)
+	if host == "" {
+		return ""
+	}
+	_, port, _ := net.SplitHostPort(r.Host)
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && !peerTrusted(r) {
+		_, port, _ = net.SplitHostPort(local.String()) // a Unix socket has none
+	}
+	if port == "" || scheme == "https" && port == "443" || scheme == "http" && port == "80" {
+		return scheme + "://" + host + g.prefix
+	}
+	return scheme + "://" + net.JoinHostPort(host, port) + g.prefix
 }

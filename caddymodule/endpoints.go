@@ -87,6 +87,9 @@ func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request) error {
 	if file, ok := strings.CutPrefix(name, "assets/"); ok {
 		return g.serveAsset(w, r, file)
 	}
+	if name == "notice" || strings.HasPrefix(name, "notice/") {
+		return g.serveNotice(w, r, name)
+	}
 	e, ok := endpoints[name]
 	if !ok {
 		return g.troubleWait(w, r, http.StatusNotFound, "notfound", 0, "/")
@@ -196,6 +199,7 @@ func (g *Gate) visit(w http.ResponseWriter, r *http.Request) (*visit, error) {
 	x.v.Device = g.evidence(r, live, publishedOf(r.Context()), who.User).Device
 	x.v.IP = clientIP(r)
 	x.v.Host, x.v.Browser = g.hostName(r), browserFamily(r.UserAgent())
+	x.v.Base, x.v.Operator = g.baseOf(r), g.mailsOperator()
 	x.v.Language = g.languageOf(r, x.session.Language)
 	return x, nil
 }
@@ -850,6 +854,9 @@ func (x *visit) page(status int, v pages.View) error {
 	f.Here = x.here
 	if !slices.Contains(readable, f.Here) {
 		f.Here = "verify"
+	}
+	if x.who.User == "" { // there is no other page for nobody
+		f.LanguageAction = x.here
 	}
 	f.Token = func(action string) string {
 		token := x.live.flow.FormToken(x.v, action)

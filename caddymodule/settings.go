@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/contactgate/contactgate/internal/verify"
 	"github.com/contactgate/contactgate/policy"
 )
 
@@ -348,7 +349,22 @@ func isSupport(s string) bool {
 	if err != nil || strings.ContainsAny(s, " \t\r\n{}") {
 		return false
 	}
-	return u.Scheme == "mailto" && strings.Contains(u.Opaque, "@") || u.Scheme == "https" && u.Host != ""
+	_, isMail := mailAddress(s)
+	return isMail || u.Scheme == "https" && u.Host != ""
+}
+
+// mailAddress is the one address of a mailto URL.
+func mailAddress(support string) (string, bool) {
+	u, err := url.Parse(support)
+	if err != nil || u.Scheme != "mailto" {
+		return "", false
+	}
+	text, err := url.PathUnescape(u.Opaque)
+	if err != nil {
+		return "", false
+	}
+	address, ok := verify.ParseEmail(text)
+	return address.Whole(), ok
 }
 
 func isSignOut(s string) bool {

@@ -69,6 +69,11 @@ func TestMailsReadAsTheyDid(t *testing.T) {
 			golden(t, filepath.Join(lang, "mail-"+name+".golden.html"), m[2])
 		}
 	}
+	for _, lang := range r.Languages() {
+		for name, m := range plainSamples(mustNew(t, testConfig(lang))) {
+			golden(t, filepath.Join(lang, "mail-"+name+".golden.txt"), "Subject: "+m[0]+"\n\n"+m[1])
+		}
+	}
 }
 
 // The languages after the first two: a few telling views each, with the numbers that a plural turns on.

@@ -185,6 +185,36 @@ func TestTextFromPeopleIsInertInMails(t *testing.T) {
 			if _, _, _, err := r.NoticeMail(lang, NoticeMail{Kind: payload, Host: payload, At: now}); err != nil {
 				t.Error(err)
 			}
+			_, _, plain, err := r.NoticeMail(lang, NoticeMail{Link: "https://plain", At: now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _, linked, err := r.NoticeMail(lang, NoticeMail{Link: payload, At: now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkInert(t, "notice", payload, plain, linked)
+		}
+	}
+}
+
+// What the people who run the site get is text: it has no shape to lose, but each value has to stay on its line, or it could
+// pass for another one.
+func TestTextFromPeopleStaysOnItsLineInOperatorsMails(t *testing.T) {
+	r := mustNew(t, testConfig())
+	lines := func(s string) int {
+		subject, text, err := r.StoppedMail(filled(StoppedMail{At: now}, s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.ContainsAny(subject, "\r\n") || strings.ContainsAny(text, "\u202E\u2066\u200F\x00\x1b\r") {
+			t.Errorf("%.40q: %q %q", s, subject, text)
+		}
+		return strings.Count(text, "\n")
+	}
+	for _, payload := range hostile {
+		if got, want := lines(payload), lines("plain"); got != want {
+			t.Errorf("%.40q: %d lines instead of %d", payload, got, want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	htmltemplate "html/template"
+	"slices"
 	"strings"
 	texttemplate "text/template"
 	"time"
@@ -15,7 +16,11 @@ type mailTemplates struct {
 	html map[string]*htmltemplate.Template
 }
 
-var mailNames = []string{"code", "notice"}
+var (
+	mailNames = []string{"code", "notice"}
+	// plainMails are text only: the people who run the site get them.
+	plainMails = []string{"stopped"}
+)
 
 func parseMails(src source) (mailTemplates, error) {
 	m := mailTemplates{map[string]*texttemplate.Template{}, map[string]*htmltemplate.Template{}}
@@ -27,7 +32,7 @@ func parseMails(src source) (mailTemplates, error) {
 	if err != nil {
 		return m, fmt.Errorf("mail/layout.html: %w", err)
 	}
-	for _, name := range mailNames {
+	for _, name := range append(slices.Clone(mailNames), plainMails...) {
 		body, err := src.read("mail/" + name + ".txt")
 		if err != nil {
 			return m, err
@@ -35,7 +40,10 @@ func parseMails(src source) (mailTemplates, error) {
 		if m.text[name], err = texttemplate.New(name).Option("missingkey=error").Parse(string(body)); err != nil {
 			return m, fmt.Errorf("mail/%s.txt: %w", name, err)
 		}
-		if body, err = src.read("mail/" + name + ".html"); err != nil {
+	}
+	for _, name := range mailNames {
+		body, err := src.read("mail/" + name + ".html")
+		if err != nil {
 			return m, err
 		}
 		if m.html[name], err = htmltemplate.Must(base.Clone()).Parse(string(body)); err != nil {
@@ -48,7 +56,7 @@ func parseMails(src source) (mailTemplates, error) {
 // letter is what the template of a mail sees.
 type letter struct {
 	*page
-	// Mail is the CodeMail or NoticeMail.
+	// Mail is the CodeMail, NoticeMail and so on.
 	Mail any
 	// Subject is the subject, for the title of the HTML part.
 	Subject string
@@ -80,13 +88,12 @@ var noticeWords = map[string]struct{ mail, text string }{
 	"authenticator_enrolled": {"mail.notice.app_enrolled", "text.notice.app_enrolled"},
 	"authenticator_removed":  {"mail.notice.app_removed", "text.notice.app_removed"},
 	"authenticator_codes":    {"mail.notice.app_codes", "text.notice.app_codes"},
+	"email_undone":           {"mail.notice.undone_email", "text.notice.undone_email"},
+	"phone_undone":           {"mail.notice.undone_phone", "text.notice.undone_phone"},
 }
 
-// ofApp tells that a notice is about an authenticator app, not about a contact.
-func ofApp(kind string) bool { return strings.HasPrefix(kind, "authenticator_") }
-
-// OfApp tells that the notice is about an authenticator app.
-func (m NoticeMail) OfApp() bool { return ofApp(m.Kind) }
+// Adds tells that the notice is about a contact that was added, which counts from some moment on.
+func (m NoticeMail) Adds() bool { return !strings.Contains(m.Kind, "_") }
 
 // Told is what a notice of a kind tells; of a kind that is not known it tells that a contact was added.
 func (p *page) Told(kind string) (string, error) {
@@ -97,18 +104,37 @@ func (p *page) Told(kind string) (string, error) {
 	return p.T(words.mail, "Brand", p.Brand.Name)
 }
 
-// NoticeMail writes the mail that tells a contact on file of a new one, which it does not name, or of a change to the
-// authenticator app.
+// NoticeMail writes the mail that tells a contact on file of a new one, which it does not name, or of another change. Its
+// link is the only one in our mails, and opens a page that asks.
 func (r *Renderer) NoticeMail(lang string, m NoticeMail) (subject, text, html string, err error) {
 	id := "mail.notice.subject"
-	if m.OfApp() {
+	if !m.Adds() {
 		id = "mail.notice.app_subject"
 	}
 	if subject, err = r.catalogFor(lang).plain(id, "Brand", r.brand.Name); err != nil {
 		return "", "", "", err
 	}
-	m.Host = tame(m.Host)
+	m.Host, m.Link = tame(m.Host), tame(m.Link)
 	return r.write("notice", lang, subject, m, m.At)
+}
+
+// StoppedMail writes the mail to the people who run the site, in the language that they put first. It is plain text: what is
+// in it they may forward, search and paste.
+func (r *Renderer) StoppedMail(m StoppedMail) (subject, text string, err error) {
+	m.Realm, m.User, m.By, m.Host, m.Reference = tame(m.Realm), tame(m.User), tame(m.By), tame(m.Host), tame(m.Reference)
+	if subject, err = r.catalogs[0].plain("mail.stopped.subject", "Brand", r.brand.Name, "ID", m.Reference); err != nil {
+		return "", "", err
+	}
+	text, err = r.writePlain("stopped", m, m.At)
+	return subject, text, err
+}
+
+func (r *Renderer) writePlain(name string, m any, at time.Time) (string, error) {
+	var text bytes.Buffer
+	if err := r.mails.text[name].Execute(&text, letter{r.page(Frame{}, nil, at), m, ""}); err != nil {
+		return "", fmt.Errorf("writing the mail %q: %w", name, err)
+	}
+	return strings.TrimSpace(text.String()) + "\n", nil
 }
 
 func (r *Renderer) write(name, lang, subject string, m any, at time.Time) (string, string, string, error) {

@@ -111,6 +111,22 @@ func (p *page) To(name string) string {
 	return p.Action(name) + and + "return=" + url.QueryEscape(p.Return)
 }
 
+// LanguageForm is where the choice of a language is posted.
+func (p *page) LanguageForm() string {
+	if p.LanguageAction != "" {
+		return p.LanguageAction
+	}
+	return "language"
+}
+
+// NoticeForm is where "this was not me" is posted.
+func (p *page) NoticeForm() string {
+	if v, ok := p.View.(Notice); ok && v.Token != "" {
+		return "notice/" + v.Token
+	}
+	return "notice"
+}
+
 // Action is the address that a form posts to.
 func (p *page) Action(name string) string { return p.Prefix + "/" + name }
 
@@ -218,6 +234,8 @@ func (p *page) Wrong() bool {
 		return v.Problem != "" || v.State == "failed"
 	case Add:
 		return v.Problem != ""
+	case Notice:
+		return v.Problem != "" || v.State == "gone"
 	case Offer:
 		return v.Expired
 	case Setup:

@@ -232,6 +232,19 @@ func samples() map[string]View {
 		"frozen-operator": Frozen{Reference: "K7QX2MPA4D", Since: now.Add(-50 * time.Hour)},
 		"frozen-notsent":  Frozen{Reference: "K7QX2MPA4D", Since: now.Add(-50 * time.Hour), ByPerson: true, NotSent: true},
 
+		"notice":         Notice{Token: noticeToken, Support: "mailto:help@example.com"},
+		"notice-code":    Notice{Support: "mailto:help@example.com"},
+		"notice-empty":   Notice{Problem: "empty"},
+		"notice-short":   Notice{Problem: "short"},
+		"notice-long":    Notice{Problem: "long"},
+		"notice-letters": Notice{Problem: "letters"},
+		"notice-wrong":   Notice{Problem: "wrong"},
+		"notice-wait":    Notice{Problem: "wait", Wait: 41 * time.Minute, Support: "mailto:help@example.com"},
+		"notice-done":    Notice{State: "done", Reference: "K7QX2MPA4D", Told: true, Support: "mailto:help@example.com"},
+		"notice-tell":    Notice{State: "done", Reference: "K7QX2MPA4D", Support: "https://help.example.com/"},
+		"notice-used":    Notice{State: "used", Support: "mailto:help@example.com"},
+		"notice-gone":    Notice{State: "gone", Support: "mailto:help@example.com"},
+
 		"stale":            Stale{Back: "verify"},
 		"stale-cookies":    Stale{Back: "verify", NoCookies: true},
 		"help":             Help{Support: "mailto:help@example.com", From: sender},
@@ -254,6 +267,27 @@ func samples() map[string]View {
 	}
 }
 
+// noticeLink is the only link that a mail of ours may hold.
+const (
+	noticeToken = "3q2-7wAAAAAAAAAAAAAAAA"
+	noticeLink  = "https://app.example.com/.contactgate/notice/" + noticeToken
+)
+
+// plainSamples are the mails to the people who run the site, each as subject and text.
+func plainSamples(r *Renderer) map[string][2]string {
+	list := map[string][2]string{}
+	keep := func(name string) func(subject, text string, err error) {
+		return func(subject, text string, err error) {
+			if err != nil {
+				panic(err)
+			}
+			list[name] = [2]string{subject, text}
+		}
+	}
+	keep("stopped")(r.StoppedMail(StoppedMail{Reference: "K7QX2MPA4D", Realm: "example", User: "山田 anna", By: "an****@example.com", At: now, Host: "app.example.com"}))
+	return list
+}
+
 // mailSamples are the messages in every state, each as subject, text and HTML.
 func mailSamples(r *Renderer, lang string) map[string][3]string {
 	list := map[string][3]string{}
@@ -271,6 +305,9 @@ func mailSamples(r *Renderer, lang string) map[string][3]string {
 	keep("notice-app-enrolled")(r.NoticeMail(lang, NoticeMail{Kind: "authenticator_enrolled", At: now, Host: "app.example.com"}))
 	keep("notice-app-removed")(r.NoticeMail(lang, NoticeMail{Kind: "authenticator_removed", At: now, Host: "app.example.com"}))
 	keep("notice-app-codes")(r.NoticeMail(lang, NoticeMail{Kind: "authenticator_codes", At: now, Host: "app.example.com"}))
+	keep("notice-link")(r.NoticeMail(lang, NoticeMail{Kind: "email", At: now, Host: "app.example.com", HoldUntil: now.Add(72 * time.Hour),
+		Link: noticeLink, LinkEnds: now.Add(30 * 24 * time.Hour)}))
+	keep("notice-undone")(r.NoticeMail(lang, NoticeMail{Kind: "email_undone", At: now, Host: "app.example.com", Link: noticeLink, LinkEnds: now.Add(30 * 24 * time.Hour)}))
 	keep("notice-phone")(r.NoticeMail(lang, NoticeMail{Kind: "phone", At: now, Host: "app.example.com"}))
 	return list
 }

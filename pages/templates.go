@@ -10,7 +10,7 @@ import (
 )
 
 // views lists every page, with nothing in it.
-var views = []View{Ask{}, Prove{}, Code{}, Add{}, Offer{}, Setup{}, Recovery{}, App{}, AppCode{}, Done{}, NotSent{}, Frozen{}, Stale{}, Help{}, Trouble{}}
+var views = []View{Ask{}, Prove{}, Code{}, Add{}, Offer{}, Setup{}, Recovery{}, App{}, AppCode{}, Done{}, NotSent{}, Frozen{}, Notice{}, Stale{}, Help{}, Trouble{}}
 
 type templates map[string]*template.Template
 
@@ -75,11 +75,16 @@ func (r *Renderer) rehearse() error {
 			faults = append(faults, err)
 		}
 		for kind := range noticeWords {
-			if _, _, _, err := r.NoticeMail(c.tag.String(), NoticeMail{Kind: kind}); err != nil {
-				faults = append(faults, err)
+			for _, link := range []string{"", "https://example.com"} {
+				if _, _, _, err := r.NoticeMail(c.tag.String(), NoticeMail{Kind: kind, Link: link}); err != nil {
+					faults = append(faults, err)
+				}
 			}
 		}
 		faults = append(faults, r.rehearsePhones(c.tag.String()))
+	}
+	if _, _, err := r.StoppedMail(StoppedMail{By: "-"}); err != nil {
+		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
 }

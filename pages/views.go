@@ -16,6 +16,8 @@ type Frame struct {
 	Return string
 	// Here is the GET address, below the prefix, to come back to after the language was changed ("verify", "contacts/new").
 	Here string
+	// LanguageAction is where the choice of a language is posted, below the prefix. Empty: "language".
+	LanguageAction string
 	// Incident is an ID that support can find in the log; empty hides it.
 	Incident string
 }
@@ -251,6 +253,23 @@ type Frozen struct {
 	NotSent bool
 }
 
+// Notice is "this was not me": a page for somebody who was told of a change and need not be signed in. (GET and POST notice)
+type Notice struct {
+	// Token is what the link of the mail held, which the form posts to. Empty: the code of a text message is asked for.
+	Token string
+	// State is "" (it asks), "done" (the account is stopped), "used" (it was, and the people who run the site have let it go on
+	// since) or "gone" (the link leads nowhere: mistyped, or too old).
+	State string
+	// Problem is of the code: "", "empty", "short", "long", "letters", "wrong" or "wait" (too many wrong ones; see Wait).
+	Problem string
+	Wait    time.Duration
+	// Reference is what the people who run the site know it by; Told: they have been told.
+	Reference string
+	Told      bool
+	// Support is a mailto: or https: address; empty when the operator gave none.
+	Support string
+}
+
 // Stale is shown when a form's session is gone or belongs to another tab, with no form to show again. (403)
 type Stale struct {
 	// Back is below the prefix: "verify".
@@ -291,6 +310,7 @@ func (App) template() string      { return "app" }
 func (AppCode) template() string  { return "appcode" }
 func (NotSent) template() string  { return "notsent" }
 func (Frozen) template() string   { return "frozen" }
+func (Notice) template() string   { return "notice" }
 func (Stale) template() string    { return "stale" }
 func (Help) template() string     { return "help" }
 func (Trouble) template() string  { return "trouble" }
@@ -309,11 +329,24 @@ type CodeMail struct {
 // NoticeMail tells a contact on file that another one was added, or what became of the authenticator app.
 type NoticeMail struct {
 	// Kind of the new contact, "email" or "phone". The new contact itself is never shown. Of an app:
-	// "authenticator_enrolled", "authenticator_removed" or "authenticator_codes" (new recovery codes).
+	// "authenticator_enrolled", "authenticator_removed" or "authenticator_codes" (new recovery codes). Of a contact that was
+	// on hold and is gone: "email_undone" or "phone_undone".
 	Kind      string
 	At        time.Time
 	Host      string
 	HoldUntil time.Time // zero: it counts at once
+	// Link opens the page on which the reader may say "this was not me", until LinkEnds. Empty: they may not.
+	Link     string
+	LinkEnds time.Time
+}
+
+// StoppedMail tells the people who run the site that an account was stopped: somebody said "this was not me".
+type StoppedMail struct {
+	Reference, Realm, User string
+	// By is the contact that said so, masked.
+	By   string
+	At   time.Time
+	Host string
 }
 
 // CodeText is the text message that carries a code.

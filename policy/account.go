@@ -51,6 +51,8 @@ type Account struct {
 	// Calls are those that were asked for in the last 24 h, which count as Sends, too.
 	Calls Tally `cbor:"24,keyasint,omitzero"`
 
+	// Notices are those of the last 30 days whose readers have said "this was not me".
+	Notices []SpentNotice `cbor:"21,keyasint,omitzero"`
 	// SessionsSince: browser sessions of the gate that began before are over.
 	SessionsSince time.Time `cbor:"26,keyasint,omitzero"`
 
@@ -92,6 +94,15 @@ func (a *Account) Contact(id string) *Contact {
 		}
 	}
 	return nil
+}
+
+// ContactEver finds a contact whether or not it is still on file.
+func (a *Account) ContactEver(id string) *Contact {
+	i := slices.IndexFunc(a.Contacts, func(c Contact) bool { return c.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &a.Contacts[i]
 }
 
 // Find finds a contact on file by its address.

@@ -214,18 +214,14 @@ func (a *Account) Confirm(next []byte, hold time.Duration, now time.Time) (confi
 		if a.EverVerified && !c.AddedFresh {
 			// Until the first notice was accepted nobody can object, so the hold is the longest one.
 			target.HeldFor = hold
-			target.HoldUntil = now.Add(max(hold, noticeLife))
+			target.HoldUntil = now.Add(max(hold, NoticeLife))
 		}
 		c.HoldUntil = target.HoldUntil
-		for _, old := range a.Contacts {
-			if old.ID != target.ID && !old.Retired && !old.onHold(now) {
-				tell = append(tell, old)
-			}
-		}
+		tell = a.Others(target.ID, now)
 	}
 	target.Verified = now
 	if !target.onHold(now) {
-		a.EverVerified = true
+		a.EverVerified, target.EverVerified = true, true
 		a.CodeEntered(c.Session, next, target.ID, now)
 	}
 	return *target, tell
@@ -239,9 +235,6 @@ func (c *Challenge) namedMeanwhile(a *Account) *Contact {
 	}
 	return a.Find(c.Adding.Kind, c.Adding.Address)
 }
-
-// noticeLife is how long a notice to an old contact is tried, and how long a hold lasts when none could be handed over.
-const noticeLife = 7 * day
 
 // Prove evaluates a whole answer to "show that you know it". Wrong ones are counted per contact; a right one starts the
 // count anew.

@@ -86,6 +86,8 @@ type Contact struct {
 	// Last4 are the wrong last four digits of the last 24 h, Last4InAll all that there ever were.
 	Last4      Tally `cbor:"14,keyasint,omitzero"`
 	Last4InAll int   `cbor:"15,keyasint,omitzero"`
+	// EverVerified: it counted once, whatever became of it since.
+	EverVerified bool `cbor:"16,keyasint,omitzero"`
 }
 
 func (c *Contact) onHold(now time.Time) bool { return now.Before(c.HoldUntil) }
@@ -107,6 +109,12 @@ func (c *Contact) Usable(now time.Time) bool { return !c.Retired && !c.onHold(no
 
 // WouldHold tells that its confirmation would only put it on hold, unless a code was entered shortly before.
 func (a *Account) WouldHold(c *Contact) bool { return a.EverVerified && c.Late && c.Verified.IsZero() }
+
+// WasVerified tells that it counted once: it may say "this was not me". The end of a hold is no change that is written down,
+// so it is asked for here.
+func (c *Contact) WasVerified(now time.Time) bool {
+	return c.EverVerified || !c.Retired && !c.Verified.IsZero() && !c.onHold(now)
+}
 
 // Counts tells that its confirmation counts now, as far as its age is not asked.
 func (c *Contact) Counts(now time.Time) bool {

@@ -38,7 +38,7 @@ func (a *Account) Remove(session []byte, id string, r *Rules, now time.Time) (Re
 	if refused := a.change(session, now); refused.Outcome != Accepted {
 		return Removal{}, refused
 	}
-	done := Removal{Contact: *c, Tell: a.others(id, now)}
+	done := Removal{Contact: *c, Tell: a.Others(id, now)}
 	if c.Counts(now) {
 		done.Tell = append(done.Tell, *c)
 		if c.Verified.After(a.Removed) {
@@ -47,7 +47,7 @@ func (a *Account) Remove(session []byte, id string, r *Rules, now time.Time) (Re
 	}
 	a.endChallengeOf(id)
 	done.Devices = a.unprove(id)
-	a.retire(id)
+	a.retire(id, now)
 	return done, Result{Outcome: Accepted}
 }
 
@@ -83,8 +83,8 @@ func (a *Account) change(session []byte, now time.Time) Result {
 	return Result{Outcome: Accepted}
 }
 
-// others are the contacts that are told of what happens to one of them, or to the account.
-func (a *Account) others(id string, now time.Time) []Contact {
+// Others are the contacts that are told of what happens to one of them, or to the account.
+func (a *Account) Others(id string, now time.Time) []Contact {
 	var list []Contact
 	for _, c := range a.Contacts {
 		if c.ID != id && c.Usable(now) {
@@ -126,10 +126,12 @@ func (a *Account) unprove(id string) (trusted []Device) {
 }
 
 // retire keeps a contact to know it again: the sign-in may go on naming it, and that must not bring back what the person
-// has removed. Retired contacts stand in the order in which they were removed.
-func (a *Account) retire(id string) {
+// has removed. Retired contacts stand in the order in which they were removed. One that goes while it is on hold never
+// counted, and never will have.
+func (a *Account) retire(id string, now time.Time) {
 	i := slices.IndexFunc(a.Contacts, func(c Contact) bool { return c.ID == id })
 	c := a.Contacts[i]
+	c.EverVerified = c.WasVerified(now)
 	c.Retired, c.Primary, c.Proofs, c.Last4 = true, false, nil, nil
 	a.Contacts = slices.Delete(slices.Clone(a.Contacts), i, i+1)
 	a.forgetRetired(func(old Contact) bool { return old.Kind == c.Kind && old.Address.Same(c.Address) })
@@ -176,5 +178,5 @@ func (a *Account) MakePrimary(session []byte, id string, now time.Time) (primary
 			other.Primary = other.ID == id
 		}
 	}
-	return *c, a.others(id, now), Result{Outcome: Accepted}
+	return *c, a.Others(id, now), Result{Outcome: Accepted}
 }

@@ -24,7 +24,12 @@ type SendKind string
 const (
 	SendCode   SendKind = "code"
 	SendNotice SendKind = "notice"
+	// SendStopped tells the people who run the site that somebody said "this was not me".
+	SendStopped SendKind = "stopped"
 )
+
+// ToOperator tells that the people who run the site get it, at an address that is in the configuration.
+func (k SendKind) ToOperator() bool { return k == SendStopped }
 
 // Send is a message that no carrier has taken yet: a row in the account's own record, so that it is there exactly
 // when the state that it belongs to is there.
@@ -35,7 +40,7 @@ type Send struct {
 	Channel Channel  `cbor:"3,keyasint,omitzero"`
 	// Contact is who gets it. For a code to a contact that is being added it is the ID of that one.
 	Contact string `cbor:"4,keyasint,omitzero"`
-	// About is the kind of the contact that a notice tells of.
+	// About is what a notice tells of: the kind of a contact that was added, or the name of another change.
 	About Kind `cbor:"5,keyasint,omitzero"`
 	// New is the ID of that contact.
 	New      string    `cbor:"6,keyasint,omitzero"`
@@ -52,11 +57,23 @@ type Send struct {
 	// Handed counts attempts that may have reached the carrier; Tries all of them.
 	Handed int `cbor:"14,keyasint,omitzero"`
 	Tries  int `cbor:"15,keyasint,omitzero"`
+	// Seed makes the link or the code with which the reader of a notice says "this was not me". Neither is kept. Empty: the
+	// reader may not.
+	Seed []byte `cbor:"16,keyasint,omitzero"`
+	// Base is where our pages are, as people see it: "https://app.example.com/.contactgate". Empty: nobody wrote that down.
+	Base string `cbor:"17,keyasint,omitzero"`
+	// Reference is what a message to the people who run the site is about.
+	Reference string `cbor:"18,keyasint,omitzero"`
+	// By is the contact of whoever it is from, masked.
+	By string `cbor:"19,keyasint,omitzero"`
 }
 
-// mostHanded keeps promise P6 for codes: after a crash or a lost answer at most once more. Notices are tried until they
-// are accepted, refused or too old.
+// mostHanded keeps promise P6 for codes: after a crash or a lost answer at most once more. Everything else is tried until it
+// is accepted, refused or too old.
 const mostHanded = 2
+
+// NoticeLife is how long a notice to an old contact is tried, and how long a hold lasts when none could be handed over.
+const NoticeLife = 7 * day
 
 // due is when a worker should next look at the message.
 func (s *Send) due() time.Time {
@@ -145,7 +162,7 @@ func (a *Account) Settle(id string, d Delivery, now time.Time) bool {
 		s.NotBefore = now.Add(retryAfter(s.Tries, s.Kind))
 	default:
 		switch {
-		case s.Kind == SendNotice: // twice is better than never
+		case s.Kind != SendCode: // twice is better than never
 			s.NotBefore = now.Add(retryAfter(s.Tries, s.Kind))
 		case s.Handed >= mostHanded:
 			a.drop(i, SendFailed)
@@ -195,10 +212,10 @@ func (a *Account) noticeTaken(s Send, now time.Time) {
 	}
 }
 
-// retryAfter grows from ten seconds: greylisting servers take a second try after some minutes. Notices have days.
+// retryAfter grows from ten seconds: greylisting servers take a second try after some minutes. All but codes have days.
 func retryAfter(tries int, kind SendKind) time.Duration {
 	wait := 10 * time.Second << min(max(tries-1, 0), 10)
-	if kind == SendNotice {
+	if kind != SendCode {
 		return min(wait, time.Hour)
 	}
 	return min(wait, 2*time.Minute)
@@ -218,10 +235,5 @@ func (a *Account) Recipient(s Send) *Contact {
 		}
 		return a.Challenge.Target(a)
 	}
-	for i := range a.Contacts {
-		if a.Contacts[i].ID == s.Contact {
-			return &a.Contacts[i]
-		}
-	}
-	return nil
+	return a.ContactEver(s.Contact)
 }

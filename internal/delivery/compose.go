@@ -16,13 +16,14 @@ type Texts interface {
 	CodeText(lang string, m pages.CodeText) (string, error)
 	NoticeText(lang string, m pages.NoticeText) (string, error)
 	CodeCall(lang string, m pages.CodeCall) (greeting, text string, err error)
+	StoppedMail(m pages.StoppedMail) (subject, text string, err error)
 }
 
 // Letter is a row that is to be sent, in the words of the domain.
 type Letter struct {
 	// ID becomes Message.ID.
 	ID string
-	// Kind is "code" or "notice".
+	// Kind is "code" or "notice"; or "stopped", to the people who run the site.
 	Kind string
 	// Channel is "email", "sms" or "voice".
 	Channel string
@@ -40,6 +41,11 @@ type Letter struct {
 	HoldUntil time.Time
 	// Adding is for a code: somebody typed this address, it was not on file.
 	Adding bool
+	// Link is for the mail of a notice: where its reader says "this was not me", until LinkEnds. Empty: they may not.
+	Link     string
+	LinkEnds time.Time
+	// Reference, Realm, User and By, which is masked, are for the people who run the site.
+	Reference, Realm, User, By string
 }
 
 // Composer turns rows into messages.
@@ -58,6 +64,10 @@ func (c *Composer) Compose(l Letter) (Message, error) {
 		err = c.wordCode(&m, l)
 	case "notice":
 		err = c.wordNotice(&m, l)
+	case "stopped":
+		m.Subject, m.Text, err = c.texts.StoppedMail(pages.StoppedMail{
+			Reference: l.Reference, Realm: l.Realm, User: l.User, By: l.By, At: l.At, Host: l.Host,
+		})
 	default:
 		return Message{}, fmt.Errorf("compose a message: unknown kind %q", l.Kind)
 	}
@@ -88,7 +98,7 @@ func (c *Composer) wordNotice(m *Message, l Letter) (err error) {
 	switch l.Channel {
 	case "email":
 		m.Subject, m.Text, m.HTML, err = c.texts.NoticeMail(l.Language, pages.NoticeMail{
-			Kind: l.ContactKind, At: l.At, Host: l.Host, HoldUntil: l.HoldUntil,
+			Kind: l.ContactKind, At: l.At, Host: l.Host, HoldUntil: l.HoldUntil, Link: l.Link, LinkEnds: l.LinkEnds,
 		})
 	case "sms":
 		m.Text, err = c.texts.NoticeText(l.Language, pages.NoticeText{
@@ -110,7 +120,7 @@ func (l Letter) minutes() int {
 
 // withoutSecrets drops the words of an error that repeats what it was rendering. Operators bring their own templates.
 func (l Letter) withoutSecrets(err error) error {
-	for _, secret := range []string{l.Code, l.To} {
+	for _, secret := range []string{l.Code, l.To, l.Link} {
 		if secret != "" && strings.Contains(err.Error(), secret) {
 			return errors.New("its template failed")
 		}

@@ -40,6 +40,10 @@ func (w words) CodeCall(lang string, m pages.CodeCall) (greeting, text string, e
 	return "hello " + lang, fmt.Sprintf("%+v", m), w.err
 }
 
+func (w words) StoppedMail(m pages.StoppedMail) (subject, text string, err error) {
+	return "stopped", fmt.Sprintf("%+v", m), w.err
+}
+
 func letter(kind string) delivery.Letter {
 	at := time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)
 	return delivery.Letter{

@@ -302,15 +302,5 @@ func (f *Flow) toldApp(v Visitor, r policy.Result, doing string) {
 
 // tellOfApp leaves a notice for every contact that can be reached.
 func (f *Flow) tellOfApp(a *policy.Account, v Visitor, about policy.Kind, now time.Time) {
-	for i := range a.Contacts {
-		c := &a.Contacts[i]
-		if c.Kind != policy.Email || !c.Usable(now) {
-			continue // texts come with the senders for phones
-		}
-		a.Outbox = append(a.Outbox, policy.Send{
-			ID: f.newID(), Kind: policy.SendNotice, Channel: policy.ByEmail, Contact: c.ID,
-			About: about, Language: v.Language, Host: v.Host,
-			At: now, Ends: now.Add(noticeLife), NotBefore: now,
-		})
-	}
+	f.tell(a, nil, v, a.Others("", now), about, "", now)
 }

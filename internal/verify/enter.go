@@ -84,16 +84,7 @@ func (f *Flow) Enter(ctx context.Context, r *policy.Rules, v Visitor, code strin
 func (f *Flow) confirm(a *policy.Account, r *policy.Rules, v Visitor, now time.Time) policy.Contact {
 	a.DropCodes()
 	confirmed, tell := a.Confirm(v.Next, r.ReplacementHold, now)
-	for _, old := range tell {
-		if old.Kind != policy.Email {
-			continue // texts come with the senders for phones
-		}
-		a.Outbox = append(a.Outbox, policy.Send{
-			ID: f.newID(), Kind: policy.SendNotice, Channel: policy.ByEmail, Contact: old.ID,
-			About: confirmed.Kind, New: confirmed.ID, Language: v.Language, Host: v.Host,
-			At: now, Ends: now.Add(noticeLife), NotBefore: now,
-		})
-	}
+	f.tell(a, r, v, tell, confirmed.Kind, confirmed.ID, now)
 	return confirmed
 }
 

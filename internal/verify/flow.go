@@ -54,7 +54,7 @@ type Counter interface {
 // Flow is the use cases, one method each.
 type Flow struct {
 	Config
-	index struct{ account, session, device, handle, form, back, limit, recovery []byte }
+	index struct{ account, session, device, handle, form, back, limit, notice, recovery []byte }
 	cache *cache
 	// reading lets requests that miss the same account at the same time read it once.
 	reading singleflight.Group
@@ -85,6 +85,7 @@ func New(c Config) *Flow {
 	f.index.form = c.Keys.Index("form")
 	f.index.back = c.Keys.Index("return")
 	f.index.limit = c.Keys.Index("limit")
+	f.index.notice = c.Keys.Index("notice")
 	f.index.recovery = c.Keys.Index("recovery")
 	f.work = newWorkers(f)
 	return f
@@ -106,6 +107,10 @@ type Visitor struct {
 	Language string
 	// Host and Browser go into messages.
 	Host, Browser string
+	// Base is where our pages are, as people see it; empty when nobody wrote down how the site is called. Links begin so.
+	Base string
+	// Operator: mail reaches the people who run the site.
+	Operator bool
 }
 
 // evidence is what the browser brought.

@@ -361,7 +361,7 @@ func (h *house) reload()  { h.Helper(); h.stop(); h.load() }
 func (h *house) person(user, browser string) Visitor {
 	return Visitor{Realm: realm, User: user, Email: user + ".long@example.com", IP: netip.MustParseAddr("192.0.2.1"),
 		Session: h.SessionHash(realm, user, []byte(browser)), Next: h.SessionHash(realm, user, []byte(browser+"'")),
-		Language: "en", Host: "app.example", Browser: "Firefox"}
+		Language: "en", Host: "app.example", Browser: "Firefox", Base: "https://app.example/.contactgate", Operator: true}
 }
 
 func opening(v Visitor) policy.Request {

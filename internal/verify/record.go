@@ -16,6 +16,7 @@ import (
 const (
 	accountPrefix = "a/"
 	limitPrefix   = "l/"
+	noticePrefix  = "n/"
 	storeIDKey    = "m/store"
 )
 

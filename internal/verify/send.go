@@ -15,9 +15,6 @@ import (
 // patience is how long a person waits to hear that a message was handed over or was not.
 const patience = 4 * time.Second
 
-// noticeLife is how long a notice to an old contact is tried.
-const noticeLife = 7 * 24 * time.Hour
-
 // Sent is how a wish for a code ended. When its Outcome is Started or Underway, State is what is known of the
 // message; otherwise the result tells why there is none.
 type Sent struct {

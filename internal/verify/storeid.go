@@ -278,7 +278,7 @@ func (f *Flow) Reseal(ctx context.Context) error {
 	if id, err := f.StoreName(ctx); err != nil || len(id.Keys) == 1 && id.Keys[0] == newest {
 		return err
 	}
-	for _, prefix := range []string{accountPrefix, limitPrefix} {
+	for _, prefix := range []string{accountPrefix, limitPrefix, noticePrefix} {
 		if err := f.resealAll(ctx, prefix); err != nil {
 			return err
 		}

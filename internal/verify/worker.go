@@ -26,6 +26,12 @@ type Letter struct {
 	ID, Kind, Channel, To, Language, Code, Host, Browser, ContactKind string
 	At, Ends, HoldUntil                                               time.Time
 	Adding                                                            bool
+	// Link and Page are for a notice: what its reader opens, or where they type the Code, to say "this was not me". LinkEnds
+	// is until when.
+	Link, Page string
+	LinkEnds   time.Time
+	// What the people who run the site are told: which account, and what about. By is a contact, masked.
+	Realm, User, Reference, By string
 }
 
 const (
@@ -175,10 +181,16 @@ func (w *workers) deliver(ctx context.Context, key string, a *policy.Account, s 
 	result := policy.RefusedForGood
 	began := f.Now()
 	if err == nil {
+		letter, err = f.armed(ctx, a, s, letter)
+	}
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		result = policy.BrokenOff // it is tried again when the store is back
+	case err == nil:
 		deadline, cancel := context.WithTimeout(ctx, carrying)
 		result = f.Courier.Deliver(deadline, letter)
 		cancel()
-	} else {
+	default:
 		f.Log.Error("a message could not be made", "error", err)
 	}
 	reached("handed over")
@@ -255,6 +267,9 @@ func (w *workers) settled(id string) {
 
 // letter makes what is handed over. The code is derived here and nowhere kept.
 func (f *Flow) letter(a *policy.Account, s policy.Send) (Letter, error) {
+	if s.Kind.ToOperator() {
+		return f.operatorLetter(a, s), nil
+	}
 	c := a.Recipient(s)
 	if c == nil {
 		return Letter{}, fmt.Errorf("message %s: its contact is gone", s.ID)
@@ -275,6 +290,14 @@ func (f *Flow) letter(a *policy.Account, s policy.Send) (Letter, error) {
 	}
 	l.Code, l.Adding = code, a.Challenge.Typed
 	return l, nil
+}
+
+// operatorLetter is for the people who run the site. Their address is in the configuration, where the courier finds it.
+func (f *Flow) operatorLetter(a *policy.Account, s policy.Send) Letter {
+	return Letter{
+		ID: s.ID, Kind: string(s.Kind), Channel: string(s.Channel), Host: s.Host, At: s.At, Ends: s.Ends,
+		Realm: a.Realm, User: a.User, Reference: s.Reference, By: s.By,
+	}
 }
 
 // code derives the code of a challenge (rule 5): HMAC over the account, the contact and the nonce, cut to digits.

@@ -24,7 +24,7 @@ func (h *house) waiting(v Visitor, rows int) {
 		}
 		for range rows - 1 {
 			a.Outbox = append(a.Outbox, policy.Send{ID: h.newID(), Kind: policy.SendNotice, Channel: policy.ByEmail, Contact: a.Contacts[0].ID,
-				At: h.Now(), NotBefore: h.Now(), Ends: h.Now().Add(noticeLife)})
+				At: h.Now(), NotBefore: h.Now(), Ends: h.Now().Add(policy.NoticeLife)})
 		}
 	})
 }
