@@ -59,6 +59,7 @@ var endpoints = map[string]endpoint{
 	"verify/later":  {post: (*visit).later},
 	"contacts/new":  {get: (*visit).newContact, post: (*visit).add, fields: []string{"kind", "address", "country", "channel", "anyway"}, stale: (*visit).addAgain},
 	"fresh":         {get: (*visit).beforeChange, post: (*visit).send, fields: []string{"contact", "channel", "proof"}, stale: (*visit).proveAgain},
+	"contacts/undo": {post: (*visit).undo, fields: []string{"contact"}},
 	"done":          {get: (*visit).done},
 
 	"authenticator":          {get: (*visit).appOrOffer, post: (*visit).choose, fields: []string{"choice"}},
@@ -352,7 +353,7 @@ func (x *visit) showAsk(status int, seen verify.Visit, v pages.Ask) error {
 	if x.proving(d) {
 		v.HoldUntil = x.heldUntil(seen)
 	} else if d.Reason == policy.OnHold {
-		v.HoldUntil = d.Deadline
+		v.HoldUntil, v.Held = d.Deadline, x.held(seen)
 	} else if d.Standing == policy.Due || v.Overdue {
 		v.Deadline, v.DaysLeft = d.Deadline, daysLeft(d.Deadline, seen.Now)
 	}
@@ -756,7 +757,10 @@ func (x *visit) done() error {
 	if v.Masked == "" && (seen.Decision.Standing != policy.Verified && seen.Decision.Standing != policy.Exempt || v.Device) {
 		return seeOther(x.w, x.prefix+"/verify")
 	}
-	v.Second = len(v.Verified) == 1 && v.HoldUntil.IsZero() && seen.Decision.Reason != policy.OnHold
+	if seen.Account.IsFresh(x.v.Session, seen.Now) && v.HoldUntil.IsZero() {
+		v.Held = x.held(seen)
+	}
+	v.Second = len(v.Verified) == 1 && len(v.Held) == 0 && v.HoldUntil.IsZero() && seen.Decision.Reason != policy.OnHold
 	return x.page(http.StatusOK, v)
 }
 

@@ -120,3 +120,28 @@ func (g *Gate) mailsOperator() bool {
 	_, ok := mailAddress(g.support)
 	return ok && g.app.carries(policy.ByEmail)
 }
+
+// held are the contacts on hold, which can be taken off the account again.
+func (x *visit) held(seen verify.Visit) []pages.Choice {
+	var list []pages.Choice
+	for i := range seen.Account.Contacts {
+		if c := &seen.Account.Contacts[i]; !c.Retired && !c.HeldUntil(seen.Now).IsZero() {
+			list = append(list, x.choice(*c))
+		}
+	}
+	return list
+}
+
+// undo takes a contact on hold off the account, for somebody who has entered a code of an older one lately.
+func (x *visit) undo() error {
+	undone, o, err := x.live.flow.Undo(x.r.Context(), &x.rules, x.v, x.form.Get("contact"))
+	switch {
+	case err != nil:
+		return x.failed(err)
+	case o == policy.Accepted:
+		return x.page(http.StatusOK, pages.Undone{Masked: undone.Address.String()})
+	case o == policy.NotFresh:
+		return x.askFresh("")
+	}
+	return x.page(http.StatusForbidden, pages.Stale{Back: "verify"})
+}

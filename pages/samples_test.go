@@ -232,6 +232,10 @@ func samples() map[string]View {
 		"frozen-operator": Frozen{Reference: "K7QX2MPA4D", Since: now.Add(-50 * time.Hour)},
 		"frozen-notsent":  Frozen{Reference: "K7QX2MPA4D", Since: now.Add(-50 * time.Hour), ByPerson: true, NotSent: true},
 
+		"ask-held":  Ask{Contacts: []Choice{private}, HoldUntil: now.Add(70 * time.Hour), CanLater: true, Held: []Choice{work}},
+		"done-held": Done{Masked: private.Masked, Continue: "/", Verified: []string{private.Masked}, Held: []Choice{work}},
+		"undone":    Undone{Masked: work.Masked},
+
 		"notice":         Notice{Token: noticeToken, Support: "mailto:help@example.com"},
 		"notice-code":    Notice{Support: "mailto:help@example.com"},
 		"notice-empty":   Notice{Problem: "empty"},

@@ -58,8 +58,9 @@ type Ask struct {
 	DaysLeft int
 	// CanLater shows "not now".
 	CanLater bool
-	// HoldUntil is set while a new contact is on hold.
+	// HoldUntil is set while a new contact is on hold. Held are those that are, which can be taken off the account again.
 	HoldUntil time.Time
+	Held      []Choice
 	// Failed names why the last try to send did not work, on this page again (503): "unreachable", "refused" or "paused" (its
 	// country has to wait; see FailedWait). Empty: nothing failed.
 	Failed string
@@ -185,6 +186,8 @@ type Done struct {
 	Verified []string
 	// App: it was the authenticator app that answered.
 	App bool
+	// Held are contacts on hold, which can be taken off the account now.
+	Held []Choice
 }
 
 // Offer is step 4, the offer of an authenticator app. (GET authenticator, while there is none)
@@ -253,6 +256,9 @@ type Frozen struct {
 	NotSent bool
 }
 
+// Undone tells that a contact which was on hold was taken off the account. (POST contacts/undo)
+type Undone struct{ Masked string }
+
 // Notice is "this was not me": a page for somebody who was told of a change and need not be signed in. (GET and POST notice)
 type Notice struct {
 	// Token is what the link of the mail held, which the form posts to. Empty: the code of a text message is asked for.
@@ -310,6 +316,7 @@ func (App) template() string      { return "app" }
 func (AppCode) template() string  { return "appcode" }
 func (NotSent) template() string  { return "notsent" }
 func (Frozen) template() string   { return "frozen" }
+func (Undone) template() string   { return "undone" }
 func (Notice) template() string   { return "notice" }
 func (Stale) template() string    { return "stale" }
 func (Help) template() string     { return "help" }

@@ -258,16 +258,14 @@ func (f *Flow) toldDisowned(v Visitor, a *policy.Account, d Disowned, by string)
 }
 
 // Undo takes a contact off the account that is on hold. The others are told.
-func (f *Flow) Undo(ctx context.Context, r *policy.Rules, v Visitor, handle string) (policy.Outcome, error) {
+func (f *Flow) Undo(ctx context.Context, r *policy.Rules, v Visitor, handle string) (undone policy.Contact, o policy.Outcome, err error) {
 	ctx, cancel := patient(ctx)
 	defer cancel()
 	if err := f.Admit(ctx); err != nil {
-		return policy.Gone, err
+		return policy.Contact{}, policy.Gone, err
 	}
 	now := f.now()
-	var o policy.Outcome
-	var undone policy.Contact
-	_, err := f.update(ctx, v, now, func(a *policy.Account) bool {
+	_, err = f.update(ctx, v, now, func(a *policy.Account) bool {
 		undone, o = policy.Contact{}, policy.Gone
 		c := f.byHandle(v, a, handle)
 		if c == nil {
@@ -285,9 +283,9 @@ func (f *Flow) Undo(ctx context.Context, r *policy.Rules, v Visitor, handle stri
 		return true
 	})
 	if err != nil || o != policy.Accepted {
-		return o, err
+		return undone, o, err
 	}
 	f.audit("contact_undone", v, "contact", undone.Address)
 	f.work.kick(f.accountKey(v.Realm, v.User))
-	return o, nil
+	return undone, o, nil
 }

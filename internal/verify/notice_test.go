@@ -462,21 +462,21 @@ func TestUndoFromAnOlderContact(t *testing.T) {
 	ann := h.person("ann", "browser")
 	h.tellOf(ann, ann.Email)
 	thief, handle := ann, h.Handle(ann, h.contact(ann, added).ID)
-	if o, err := h.Undo(t.Context(), &h.rules, thief, handle); err != nil || o != policy.NotFresh {
+	if _, o, err := h.Undo(t.Context(), &h.rules, thief, handle); err != nil || o != policy.NotFresh {
 		t.Errorf("without a fresh code: %d, %v", o, err)
 	}
-	if o, err := h.Undo(t.Context(), &h.rules, thief, "nobody's"); err != nil || o != policy.Gone {
+	if _, o, err := h.Undo(t.Context(), &h.rules, thief, "nobody's"); err != nil || o != policy.Gone {
 		t.Errorf("another handle: %d, %v", o, err)
 	}
 	owner := h.person("ann", "owner's browser")
 	h.confirm(owner, owner.Email)
 	owner = h.next(owner)
-	if o, err := h.Undo(t.Context(), &h.rules, owner, handle); err != nil || o != policy.Gone {
+	if _, o, err := h.Undo(t.Context(), &h.rules, owner, handle); err != nil || o != policy.Gone {
 		t.Errorf("a handle of another browser: %d, %v", o, err)
 	}
 	before := len(h.courier.all(policy.SendNotice))
 	handle = h.Handle(owner, h.contact(owner, added).ID)
-	if o, err := h.Undo(t.Context(), &h.rules, owner, handle); err != nil || o != policy.Accepted {
+	if _, o, err := h.Undo(t.Context(), &h.rules, owner, handle); err != nil || o != policy.Accepted {
 		t.Fatalf("%d, %v", o, err)
 	}
 	h.settle(owner)
@@ -493,11 +493,11 @@ func TestUndoFromAnOlderContact(t *testing.T) {
 	if len(h.audit.lines(t, "contact_undone", "contact=ad****@example.org")) != 1 {
 		t.Errorf("the audit: %s", h.audit)
 	}
-	if o, err := h.Undo(t.Context(), &h.rules, owner, handle); err != nil || o != policy.Gone {
+	if _, o, err := h.Undo(t.Context(), &h.rules, owner, handle); err != nil || o != policy.Gone {
 		t.Errorf("again: %d, %v", o, err)
 	}
 	h.freeze(annAccount)
-	if _, err := h.Undo(t.Context(), &h.rules, owner, handle); !errors.Is(err, ErrFrozen) {
+	if _, _, err := h.Undo(t.Context(), &h.rules, owner, handle); !errors.Is(err, ErrFrozen) {
 		t.Errorf("frozen: %v", err)
 	}
 }
