@@ -42,8 +42,13 @@ func (p *page) T(id string, pairs ...any) (string, error) { return p.catalog.pla
 // Say says a message in pieces, for the template "sentence".
 func (p *page) Say(id string, pairs ...any) ([]Part, error) { return p.catalog.say(id, pairs...) }
 
-// Contact marks a contact, which keeps its own direction.
-func (p *page) Contact(s string) Mark { return Mark{Kind: "contact", Text: tame(s)} }
+// Contact marks a contact, which keeps its own direction; a phone number also stays on its line.
+func (p *page) Contact(s string) Mark {
+	if strings.HasPrefix(s, "+") {
+		return Mark{Kind: "phone", Text: tame(s)}
+	}
+	return Mark{Kind: "contact", Text: tame(s)}
+}
 
 // Strong marks what matters in a sentence.
 func (p *page) Strong(s string) Mark { return Mark{Kind: "strong", Text: tame(s)} }

@@ -11,7 +11,7 @@ import (
 
 // Mark is a value inside a sentence that is shown in a way of its own: an address, a moment.
 type Mark struct {
-	// Kind is "contact" (isolated, left to right, never broken off from its sentence), "time" or "strong".
+	// Kind is "contact" or "phone" (isolated, left to right, never broken off from its sentence), "time" or "strong".
 	Kind string
 	// Text is what is shown.
 	Text string
