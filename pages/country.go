@@ -49,8 +49,8 @@ func (c *catalog) countryName(code string) string {
 	return code
 }
 
-// GuessCountry chooses among countries: the first that the browser's languages name ("ja-JP"), else the one where most
-// people read the page's language, else the first.
+// GuessCountry chooses among countries: the one that the browser names together with the page's language ("ja-JP"), else
+// the one where most people read that, else any that the browser names, else the first.
 func (r *Renderer) GuessCountry(lang, acceptLanguage string, among []Country) string {
 	if len(among) == 0 {
 		return ""
@@ -60,13 +60,22 @@ func (r *Renderer) GuessCountry(lang, acceptLanguage string, among []Country) st
 		code := region.String()
 		return code, confidence >= least && slices.ContainsFunc(among, func(c Country) bool { return c.Code == code })
 	}
-	for _, tag := range acceptedLanguages(acceptLanguage) {
-		if code, ok := offered(tag, language.Exact); ok {
+	page := r.catalogFor(lang).tag
+	base, _ := page.Base()
+	browser := acceptedLanguages(acceptLanguage)
+	for _, tag := range browser {
+		code, ok := offered(tag, language.Exact)
+		if own, _ := tag.Base(); ok && own == base {
 			return code
 		}
 	}
-	if code, ok := offered(r.catalogFor(lang).tag, language.Low); ok {
+	if code, ok := offered(page, language.Low); ok {
 		return code
+	}
+	for _, tag := range browser {
+		if code, ok := offered(tag, language.Exact); ok {
+			return code
+		}
 	}
 	return among[0].Code
 }

@@ -58,6 +58,7 @@ func TestWhichCountryIsChosenAtFirst(t *testing.T) {
 		{"en", "en-GB,en;q=0.9", []string{"JP", "US"}, "US"}, // where most people read English
 		{"ja", "", []string{"US", "JP"}, "JP"},
 		{"ja", "fr-CA, de-DE", []string{"US", "DE"}, "DE"},
+		{"ja", "en-US,en;q=0.9", []string{"US", "JP"}, "JP"}, // chosen on the page
 		{"de", "de-AT", []string{"JP", "FR"}, "JP"},
 		{"pt-BR", "pt-PT", []string{"PT", "BR"}, "PT"},
 		{"en", "x, ,;;q=", []string{"JP"}, "JP"},

@@ -190,6 +190,9 @@ func separates(r rune) bool {
 		strings.ContainsRune("./·・‧−ー\u200b\u2060\ufeff", r)
 }
 
+// shortest is how many digits may be a whole number in any country. In some, fewer are one, too.
+const shortest = 7
+
 // phoneAnswer brings an answer to "show that you know this number" into the form that policy compares: the stored form of
 // a whole number, or four digits. It is empty for anything else.
 func phoneAnswer(stored policy.Address, typed string) string {
@@ -206,12 +209,13 @@ func phoneAnswer(stored policy.Address, typed string) string {
 	if len(digits) == 4 && digits[0] != '+' {
 		return digits
 	}
-	// Whether it is a valid number now is not asked: it only has to be the one on file.
-	if n := readNumber(dialled, LineOf(stored).Country); n != nil {
-		return phonenumbers.Format(n, phonenumbers.E164)
-	}
-	if digits[0] == '+' {
+	n := readNumber(dialled, LineOf(stored).Country)
+	switch {
+	case n == nil && digits[0] == '+':
 		return digits
+	case n == nil, len(digits) < shortest && !phonenumbers.IsPossibleNumber(n):
+		return ""
 	}
-	return ""
+	// Whether it is a valid number now is not asked: it only has to be the one on file.
+	return phonenumbers.Format(n, phonenumbers.E164)
 }

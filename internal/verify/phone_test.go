@@ -203,7 +203,7 @@ func TestAnswersAboutANumberAreReadAsTheyAreTyped(t *testing.T) {
 		"09012345634": stored.Whole(), "090-1234-5634": stored.Whole(), "０９０ー１２３４ー５６３４": stored.Whole(), "+81 90 1234 5634": stored.Whole(),
 		"0081 90 1234 5634": stored.Whole(), "tel:+819012345634": stored.Whole(), "819012345634": stored.Whole(),
 		"+816012345634": "+816012345634", "+9990123": "+9990123",
-		"": "", " ": "", "abcd": "", "5634;ext=1": "", "+": "", "••34": "", "5634\x00": "",
+		"": "", " ": "", "34": "", "634": "", "45634": "", "abcd": "", "5634;ext=1": "", "+": "", "••34": "", "5634\x00": "",
 	} {
 		if got := phoneAnswer(stored, typed); got != want {
 			t.Errorf("%q: %q, want %q", typed, got, want)
