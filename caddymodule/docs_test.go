@@ -15,6 +15,8 @@ var caddyfileBlock = regexp.MustCompile("(?s)```caddyfile\n(.*?)```")
 // TestDocumentedCaddyfilesWork adapts and provisions every Caddyfile that the README shows: what people copy must run.
 func TestDocumentedCaddyfilesWork(t *testing.T) {
 	t.Setenv("SMTP_PASSWORD", "secret")
+	t.Setenv("TWILIO_ACCOUNT_SID", "AC0123456789abcdef0123456789abcdef")
+	t.Setenv("TWILIO_AUTH_TOKEN", "secret")
 	t.Setenv("SMS_TOKEN", "secret")
 	t.Setenv("SMS_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=")
 	t.Setenv("REDIS_PASSWORD", "secret")

@@ -134,8 +134,7 @@ type Link struct {
 	URL string `json:"url,omitempty"`
 }
 
-// Limits are the figures of limits. They may be tightened freely, and loosened up to a ceiling. Those for phones and
-// authenticators have no effect in this version.
+// Limits are the figures of limits. They may be tightened freely, and loosened up to a ceiling.
 //
 // The fields are those of policy.Limits; a test holds the two together.
 type Limits struct {
