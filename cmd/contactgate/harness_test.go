@@ -217,13 +217,7 @@ func (r *rig) forwardAuth() string {
 	}`, r.Auth.Addr)
 }
 
-// byForwardAuthWithPhone and namesPhones are for a sign-in that names a phone, too.
-const byForwardAuthWithPhone = `identity {header.Remote-User} {
-			email {header.Remote-Email}
-			phone {header.Remote-Phone}
-			set_by forward_auth
-		}`
-
+// namesPhones is forwardAuth for a sign-in that names a phone, too: see withPhone.
 func (r *rig) namesPhones() string {
 	return strings.Replace(r.forwardAuth(), "copy_headers", "copy_headers Remote-Phone", 1)
 }
@@ -381,8 +375,8 @@ func sharedSites(r *rig) []site {
 		{Host: "brief.example", Gate: "realm device\ndevice_code on\ntrust 3s\n" + quickCodes},
 		{Host: "lapse.example", Gate: "realm lapse\ngrace 2s\nunseen 2s\nask_every 1s\nreconfirm 2s"},
 		{Host: "hold.example", Gate: "realm hold\ngrace 1s\nunseen 1s\nreplacement_hold 5s\nreconfirm 1s"},
-		{Host: "phones.example", Gate: "realm phones\npass_headers phone", Before: r.namesPhones(), Identity: byForwardAuthWithPhone},
-		{Host: "whole.example", Gate: "realm phones\nproof whole", Before: r.namesPhones(), Identity: byForwardAuthWithPhone},
+		{Host: "phones.example", Gate: "realm phones\npass_headers phone", Before: r.namesPhones(), Identity: withPhone},
+		{Host: "whole.example", Gate: "realm phones\nproof whole", Before: r.namesPhones(), Identity: withPhone},
 		{Host: "basic.example", Gate: "realm basic\ngrace 1s\nunseen 1s", Before: basic, Identity: "identity {http.auth.user.id}"},
 		// A sign-in that does not cover the gate's own pages.
 		{Host: "loop.example", Gate: "realm loop\ngrace 1s\nunseen 1s", Before: "@app not path /.contactgate /.contactgate/*\n" + strings.Replace(basic, "basic_auth", "basic_auth @app", 1), Identity: "identity {http.auth.user.id}"},

@@ -24,8 +24,8 @@ func someNumber(country string) string {
 	return fmt.Sprintf("+81901%03d56%02d", n/100, n%100) // no guess below is right
 }
 
-// newCaller makes somebody whose sign-in names a phone, as it is written in its country, and no address.
-func newCaller(t *testing.T, r *rig, stem, number string) *person {
+// dialled makes somebody whose sign-in names a phone, as it is written in its country, and no address.
+func dialled(t *testing.T, r *rig, stem, number string) *person {
 	t.Helper()
 	p := asPerson(t, r, "phones.example", unique(stem), "")
 	r.oracle.secret("address", number)
@@ -51,7 +51,7 @@ func TestPhoneThatIsOnlyCalled(t *testing.T) {
 	t.Parallel()
 	r := shared(t)
 	number := someNumber("DE")
-	p := newCaller(t, r, "udo", number)
+	p := dialled(t, r, "udo", number)
 	ask := p.Visit("/.contactgate/verify")
 	mask := "+49 •• •••• ••" + number[len(number)-2:]
 	if text := ask.Text(); !strings.Contains(text, mask) || !strings.Contains(text, "Call me") || strings.Contains(text, "Text me") || !strings.Contains(text, "By call only") {
@@ -152,7 +152,7 @@ func TestH02GuessesOfTheLastFour(t *testing.T) {
 	t.Parallel()
 	r := shared(t)
 	number := someNumber("JP")
-	p := newCaller(t, r, "hal", number)
+	p := dialled(t, r, "hal", number)
 	says := signedIn(p.User, p.User+".long@example.com")
 	says["Remote-Phone"] = []string{number}
 	r.Auth.Say(p.User, says)
@@ -208,7 +208,7 @@ func TestOperatorAsksForTheWholeNumber(t *testing.T) {
 	t.Parallel()
 	r := shared(t)
 	number := someNumber("JP")
-	p := newCaller(t, r, "wim", number).At("whole.example")
+	p := dialled(t, r, "wim", number).At("whole.example")
 	prove := p.Submit(p.Visit("/.contactgate/verify"), "verify/send")
 	if !strings.Contains(prove.Text(), "The whole number") || !strings.Contains(prove.Body, `inputmode="tel"`) {
 		t.Errorf("%s", prove.Text())
@@ -225,7 +225,7 @@ func TestH05NumberOfSomebodyElseIsAnsweredLikeAnyOther(t *testing.T) {
 	t.Parallel()
 	r := shared(t)
 	known, unknown := someNumber("JP"), someNumber("JP")
-	owner := newCaller(t, r, "ola", known)
+	owner := dialled(t, r, "ola", known)
 	page := owner.Follow(owner.Submit(owner.Submit(owner.Visit("/.contactgate/verify"), "verify/send"), "verify/send", "proof", known))
 	mustStatus(t, owner.Submit(page, "verify/code", "code", r.WaitText(t, known, 1).Code()), http.StatusSeeOther)
 	answers := map[string]string{}

@@ -22,8 +22,8 @@ const withPhone = `identity {header.Remote-User} {
 // phoneRig offers texts and calls. It is one of its own: a provider that is down is down for everybody.
 func phoneRig(t *testing.T) *rig {
 	return startRig(t, func(r *rig) string {
-		before := strings.Replace(r.forwardAuth(), "Remote-Email", "Remote-Email Remote-Phone", 1)
-		return r.caddyfile("channels JP sms voice\n"+sharedSettings,
+		before := r.namesPhones()
+		return r.caddyfile(sharedSettings,
 			site{Host: "app.example", Before: before, Identity: withPhone},
 			site{Host: "late.example", Gate: "grace 1s\nunseen 1s\nask_every 1s", Before: before, Identity: withPhone})
 	})
