@@ -68,7 +68,8 @@ func (r *Renderer) MatchLanguage(explicit, acceptLanguage string) string {
 	return r.catalogs[0].tag.String()
 }
 
-// acceptedLanguages are those that a browser asks for, the dearest first; none when it cannot be read.
+// acceptedLanguages are those that a browser asks for, the dearest first. A tag that nobody knows does not take away those
+// beside it: somebody who asks for one of ours after it gets ours.
 func acceptedLanguages(header string) []language.Tag {
 	if len(header) > headerLength {
 		header = header[:headerLength]
@@ -76,6 +77,16 @@ func acceptedLanguages(header string) []language.Tag {
 		header = header[:max(strings.LastIndexByte(header, ','), 0)]
 	}
 	tags, _, err := language.ParseAcceptLanguage(header)
+	if err == nil {
+		return tags
+	}
+	var known []string
+	for entry := range strings.SplitSeq(header, ",") {
+		if _, _, err := language.ParseAcceptLanguage(entry); err == nil {
+			known = append(known, entry)
+		}
+	}
+	tags, _, err = language.ParseAcceptLanguage(strings.Join(known, ","))
 	if err != nil {
 		return nil
 	}

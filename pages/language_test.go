@@ -28,6 +28,8 @@ func TestMatchLanguage(t *testing.T) {
 		{japan, "", "de-DE,de;q=0.9,en;q=0.1", "en"},
 		{both, "", "en;q=0.1,ja;q=0.9", "ja"},
 		{both, "", "ja;q=0", "en"},
+		{both, "", "ja,xx;q=0.5", "ja"}, // a tag that nobody knows
+		{both, "", "xx,en;q=0.1,ja;q=0.9", "ja"},
 		{japan, "", "ka-GE,ka;q=0.9", "en"}, // what CLDR knows of Georgians, for want of better
 		{both, "", "ka-GE,ka;q=0.9,ja;q=0.1", "ja"},
 		{both, "", "*", "en"},
