@@ -115,13 +115,14 @@ func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request) error {
 	}
 	x.here = name
 	if !slices.Contains(inEveryStanding, name) {
-		if a, err := x.account(); err != nil {
+		a, err := x.account()
+		if err != nil {
 			return x.failed(err)
-		} else if a.Frozen != nil {
-			return x.frozen(a)
-		} else {
-			x.endOldSession(a)
 		}
+		if a.Frozen != nil {
+			return x.frozen(a)
+		}
+		x.endOldSession(a)
 	}
 	if r.Method != http.MethodPost {
 		return handle(x)
@@ -350,11 +351,12 @@ func (x *visit) showAsk(status int, seen verify.Visit, v pages.Ask) error {
 	if v.Fresh {
 		v.CanLater, v.Overdue = false, false
 	}
-	if x.proving(d) {
+	switch {
+	case x.proving(d):
 		v.HoldUntil = x.heldUntil(seen)
-	} else if d.Reason == policy.OnHold {
+	case d.Reason == policy.OnHold:
 		v.HoldUntil, v.Held = d.Deadline, x.held(seen)
-	} else if d.Standing == policy.Due || v.Overdue {
+	case d.Standing == policy.Due || v.Overdue:
 		v.Deadline, v.DaysLeft = d.Deadline, daysLeft(d.Deadline, seen.Now)
 	}
 	return x.page(status, v)

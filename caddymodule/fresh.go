@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/contactgate/contactgate/pages"
 	"github.com/contactgate/contactgate/policy"
@@ -19,28 +18,10 @@ var homes = []string{"", "authenticator"}
 // byContact at the end of a home asks for a code that was sent to a contact: one of the authenticator app will not do.
 const byContact = "?by=contact"
 
-// needFresh holds up a change until a code was entered in this browser within the last ten minutes. home is the page that
-// the change was asked on: people come back to it, and ask once more. It answers the request itself when it returns false:
-//
-//	if ok, err := x.needFresh("authenticator"); !ok {
-//		return err
-//	}
-//
-// It looks only. What changes the account must ask Account.IsFresh again, in the very update that changes it, and
-// x.askFresh when that says no.
-func (x *visit) needFresh(home string) (bool, error) {
-	a, err := x.account()
-	if err != nil {
-		return false, x.failed(err)
-	}
-	if a.IsFresh(x.v.Session, time.Now()) {
-		return true, nil
-	}
-	return false, x.askFresh(home)
-}
-
-// askFresh sends people to the page for a code, and from there back to home. With byContact behind home, only a code that
-// was sent to a contact will do.
+// askFresh holds up a change for which no code was entered in this browser within the last ten minutes: it sends people to
+// the page for a code, and from there back to home, the page that the change was asked on. With byContact behind home, only
+// a code that was sent to a contact will do. Whether a code is fresh is asked in the very update that changes the account
+// (Account.IsFresh).
 func (x *visit) askFresh(home string) error {
 	token := x.live.flow.ReturnToken(x.v, x.prefix+"/"+home)
 	return seeOther(x.w, x.prefix+"/"+freshPage+query(token))

@@ -388,14 +388,14 @@ func (w *walker) mayBegin(now time.Time) bool {
 func (w *walker) check() {
 	now := w.Now()
 	a := w.account(w.ann())
-	standing, deadline := w.base.Standing(a.Facts(now), now)
+	standing, _ := w.base.Standing(a.Facts(now), now)
 	if (standing == policy.Frozen) != w.frozen {
 		w.failf("%s: %s, frozen %v", now, standing, w.frozen)
 	}
 	// Time goes on under the ice: what the account will tell once it is lifted obeys the same rules.
 	facts := a.Facts(now)
 	facts.Frozen = false
-	standing, deadline = w.base.Standing(facts, now)
+	standing, deadline := w.base.Standing(facts, now)
 	latest, held := w.latest(now)
 	if verified := !latest.IsZero() && now.Before(latest.Add(w.base.Reconfirm)); verified != (standing == policy.Verified) {
 		w.failf("%s: %s, confirmed at %s", now, standing, latest)
