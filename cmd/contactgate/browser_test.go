@@ -91,7 +91,7 @@ func startStage(t *testing.T) *stage {
 	return s
 }
 
-const stageSettings = "sign_out /logout\nsupport mailto:help@example.com\nremind_authenticator off"
+const stageSettings = "channels JP sms voice\nchannels US sms\nsign_out /logout\nsupport mailto:help@example.com\nremind_authenticator off"
 
 // stageSites have a realm each, so that nobody is known at two of them.
 func stageSites(app string) []site {
@@ -219,6 +219,8 @@ func (s *stage) control(w http.ResponseWriter, r *http.Request) {
 		}
 	case "/mails":
 		s.mails(w, q)
+	case "/phones":
+		s.phones(w, q)
 	case "/notes": // what the app's form was given
 		s.pages.mu.Lock()
 		defer s.pages.mu.Unlock()
@@ -247,6 +249,23 @@ func (s *stage) mails(w http.ResponseWriter, q url.Values) {
 			if len(m.Rcpts) == 1 && m.Rcpts[0] == to {
 				found = append(found, letter{m.Subject, m.Text, m.HTML, m.Code()})
 			}
+		}
+		if len(found) >= n || time.Now().After(end) {
+			_ = json.NewEncoder(w).Encode(found)
+			return
+		}
+	}
+}
+
+// phones waits for the nth message by a channel to a number and lists all of them.
+func (s *stage) phones(w http.ResponseWriter, q url.Values) {
+	type message struct{ Text, Language, Code string }
+	n := 1
+	_, _ = fmt.Sscan(q.Get("n"), &n)
+	for end := time.Now().Add(15 * time.Second); ; <-tick() {
+		found := []message{}
+		for _, m := range s.Phones(q.Get("channel"), q.Get("to")) {
+			found = append(found, message{m.Text, m.Language, m.Code()})
 		}
 		if len(found) >= n || time.Now().After(end) {
 			_ = json.NewEncoder(w).Encode(found)

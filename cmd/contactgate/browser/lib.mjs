@@ -172,7 +172,8 @@ export async function fits(page) {
         }
       }
       for (const e of document.querySelectorAll("button, .button, nav a, input:not([type=hidden])")) {
-        const box = e.getBoundingClientRect();
+        // A choice is as large as the words around it.
+        const box = (e.closest("label") ?? e).getBoundingClientRect();
         if (visible(e) && (box.height < 43.5 || box.width < 43.5)) complaints.push(`${when}: ${describe(e)} is ${box.width} × ${box.height}`);
       }
     };
