@@ -48,8 +48,8 @@ fuzz: ## long fuzzing of everything that a client can spell (FUZZTIME=10m each)
 		for target in $$(grep -rhoE '^func Fuzz[A-Za-z0-9]+' $$folder/*_test.go | cut -d' ' -f2); do \
 			go test ./$$folder -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME); done; done
 
-soak: ## the big counts: kill -9 loops, flows, histories
-	CONTACTGATE_KILL_LOOPS=500 CONTACTGATE_FLOWS=1000000 CONTACTGATE_HISTORIES=2000 go test -timeout 3h -count=1 ./internal/... ./policy
+soak: ## the big counts: kill -9 loops, master kills, flows, histories
+	CONTACTGATE_REDIS=1 CONTACTGATE_MASTER_KILLS=20 CONTACTGATE_KILL_LOOPS=500 CONTACTGATE_FLOWS=1000000 CONTACTGATE_HISTORIES=2000 go test -timeout 3h -count=1 ./internal/... ./policy
 
 bench: ## requests per second beside bare reverse_proxy, in one run (CONTACTGATE_BENCH_REPORT=folder writes tables and plots)
 	CONTACTGATE_BENCH=1 go test -timeout 120m -count=1 -v -run '^TestBench' ./cmd/contactgate

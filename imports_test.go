@@ -35,7 +35,7 @@ var folders = map[string]folder{
 		why: "it shows what it is given, so that every page can be rendered in a test; qr says which squares of a code are black"},
 	"internal/store": {others: []string{"go.etcd.io/bbolt", "golang.org/x/sys/", "github.com/redis/go-redis/"},
 		why: "it keeps bytes and knows nothing of accounts, so that a second store needs no second set of rules"},
-	"internal/store/storetest": {ours: []string{"internal/store"}, others: []string{"pgregory.net/rapid"}, why: "the contract that any store must pass"},
+	"internal/store/storetest": {ours: []string{"internal/store"}, others: []string{"pgregory.net/rapid", "github.com/anishathalye/porcupine"}, why: "the contract that any store must pass"},
 	"internal/store/redistest": {others: []string{"github.com/redis/go-redis/"}, why: "real Redis servers for tests"},
 	"internal/delivery": {ours: []string{"policy", "pages"}, others: []string{"github.com/wneessen/go-mail", "github.com/sony/gobreaker/", "github.com/standard-webhooks/", "golang.org/x/net/http/httpguts", "golang.org/x/text/language"},
 		why: "it words messages with the pages' catalogs and hands them over; it knows no account"},

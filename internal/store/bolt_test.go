@@ -41,6 +41,12 @@ func TestBoltKeepsTheContract(t *testing.T) {
 	})
 }
 
+// Calls that overlap look as if each had happened in one moment. Red when a read may see what is not written yet, or an
+// update goes by what was read before another one.
+func TestBoltHistoriesAreLinearizable(t *testing.T) {
+	storetest.Histories(t, newBolt(t, filepath.Join(t.TempDir(), "store.db")))
+}
+
 func newBolt(t testing.TB, path string) *store.Bolt {
 	t.Helper()
 	s := store.NewBolt(store.BoltConfig{Path: path})

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/contactgate/contactgate/internal/store"
 	"github.com/contactgate/contactgate/internal/store/redistest"
+	"github.com/contactgate/contactgate/internal/store/storetest"
 )
 
 // The faults of security.md, on real servers. Each test keeps a ledger of what was confirmed to callers and compares it
@@ -514,6 +517,16 @@ func TestWriteWithoutACopyIsNotConfirmed(t *testing.T) {
 // (copies.expected answers false: some are lost).
 func TestFailoverLosesNothingThatWasConfirmed(t *testing.T) {
 	t.Parallel()
+	kills := 1
+	if n, err := strconv.Atoi(os.Getenv("CONTACTGATE_MASTER_KILLS")); err == nil {
+		kills = n
+	}
+	for range kills {
+		killTheMaster(t)
+	}
+}
+
+func killTheMaster(t *testing.T) {
 	set := redistest.StartSentinels(t, 1)
 	s := openRedis(t, store.RedisConfig{Addresses: set.Addrs(), Master: set.Name})
 	l := newLedger(t, s)
@@ -741,4 +754,43 @@ func TestReadOnlyWritesNothing(t *testing.T) {
 		t.Errorf("Update: %v", err)
 	}
 	wantValue(t, s, "a/0", "v")
+}
+
+// R27: calls on two nodes look as if each had happened in one moment. Red when the script does not compare marks.
+func TestRedisHistoriesAreLinearizable(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	storetest.Histories(t, openRedis(t, lone(server)), openRedis(t, lone(server)))
+}
+
+// The same while answers are lost: who hears of an error knows nothing, and nobody else hears anything wrong. Red when a
+// write whose answer was lost is done anew (errUnknown made errChanged).
+func TestHistoriesWithLostAnswersAreLinearizable(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	proxy := redistest.StartProxy(t, server.Addr)
+	var writes atomic.Int64
+	proxy.Rule(func(request []byte) redistest.Fate {
+		if bytes.Contains(request, []byte("evalsha")) && writes.Add(1)%4 == 0 {
+			return redistest.Lose
+		}
+		return redistest.Deliver
+	})
+	config := store.RedisConfig{Addresses: []string{proxy.Addr}}
+	storetest.Histories(t, openRedis(t, config), openRedis(t, config))
+}
+
+// The same on a Cluster whose master dies in the middle.
+func TestHistoriesOverAFailoverAreLinearizable(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, 3)
+	config := store.RedisConfig{Addresses: c.Addrs(), Cluster: true}
+	one, two := openRedis(t, config), openRedis(t, config)
+	var killing sync.WaitGroup
+	killing.Go(func() {
+		time.Sleep(50 * time.Millisecond)
+		c.Nodes[1].Kill()
+	})
+	storetest.Histories(t, one, two)
+	killing.Wait()
 }
