@@ -230,6 +230,14 @@ func (b *believing) device(name, value string) []byte {
 	return b.live.flow.DeviceHash(b.realm, b.user, d.ID)
 }
 
+// ticked is how the box of trust stands on the page for a code: as it was posted just now, or with an earlier try.
+func (x *visit) ticked(c *policy.Challenge) bool {
+	if x.form.Has("code") {
+		return x.v.Ticked
+	}
+	return c.TickedBy(x.v.Session)
+}
+
 // holdsDevice tells whether the browser sent a cookie by which it would be trusted, whatever it is worth.
 func (x *visit) holdsDevice() bool {
 	name := x.deviceName(x.r, x.live, x.who.User)

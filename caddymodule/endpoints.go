@@ -582,10 +582,7 @@ func (x *visit) showCode(status int, a *policy.Account, c *policy.Challenge, v p
 		v.HoldAfter = x.rules.ReplacementHold
 		v.Device = x.rules.Decide(x.opening(), a.Facts(now), now).Reason == policy.DeviceCode
 	}
-	v.CanTrust, v.Ticked = x.rules.Trusts() && v.HoldAfter == 0, c.TickedBy(x.v.Session)
-	if x.form.Has("code") {
-		v.Ticked = x.v.Ticked
-	}
+	v.CanTrust, v.Ticked = x.rules.Trusts() && v.HoldAfter == 0, x.ticked(c)
 	if x.isHome(c.Return) {
 		v.Other = freshPage
 	}

@@ -215,7 +215,7 @@ func samples() map[string]View {
 		"app-stopped": App{Enrolled: now.Add(-50 * 24 * time.Hour), Left: 1, Stopped: true, Continue: "/"},
 
 		"appcode":          AppCode{},
-		"appcode-trust":    AppCode{CanTrust: true},
+		"appcode-trust":    AppCode{CanTrust: true, Ticked: true, Other: "fresh"},
 		"appcode-empty":    AppCode{Problem: "empty"},
 		"appcode-wrong":    AppCode{Problem: "wrong", Left: 3},
 		"appcode-last":     AppCode{Problem: "wrong", Wait: 5 * time.Minute},

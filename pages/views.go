@@ -235,8 +235,10 @@ type AppCode struct {
 	Wait    time.Duration
 	// Recovering: what was typed may have been a recovery code, so the field for those is open.
 	Recovering bool
-	// CanTrust shows the box to trust this browser; Ticked is how it was left.
+	// CanTrust shows the box "do not ask for a code here"; Ticked is what the person did with it.
 	CanTrust, Ticked bool
+	// Other is the page with the other ways, below the prefix. Empty: "verify".
+	Other string
 }
 
 // NotSent answers a form of the app that was posted while access is blocked. (403)
