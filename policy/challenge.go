@@ -223,6 +223,8 @@ func (a *Account) Confirm(next []byte, hold time.Duration, now time.Time) (confi
 	if !target.onHold(now) {
 		a.EverVerified, target.EverVerified = true, true
 		a.CodeEntered(c.Session, next, target.ID, now)
+	} else {
+		a.goOn(c.Session, next)
 	}
 	return *target, tell
 }

@@ -145,6 +145,16 @@ func (a *Account) CodeEntered(before, next []byte, by string, now time.Time) {
 	a.Entered = a.Entered[max(0, len(a.Entered)-mostEntered):]
 }
 
+// goOn keeps what was entered in a session for the one that takes its place, where the code itself proves nothing yet.
+func (a *Account) goOn(before, next []byte) {
+	i := findEntry(a.Entered, before)
+	if i < 0 {
+		return
+	}
+	a.Entered = slices.Clone(a.Entered)
+	a.Entered[i].Session = slices.Clone(next)
+}
+
 // OnDevice ties what was entered in a session to the trusted browser that it is in.
 func (a *Account) OnDevice(session, device []byte) {
 	if i := findEntry(a.Entered, session); i >= 0 && findDevice(a.Devices, device) >= 0 {

@@ -153,6 +153,25 @@ func TestACodeOfAContactOnHoldIsNeitherTrustNorFresh(t *testing.T) {
 	}
 }
 
+// The browser goes on in another session all the same: what was entered before goes with it, and is nothing to whoever
+// knew the one before.
+func TestWhatWasEnteredBeforeGoesOnWithTheSession(t *testing.T) {
+	a := adding(asked(), false)
+	a.EverVerified, a.Contacts[0].Verified = true, ago(day)
+	a.CodeEntered(nil, here, "c1", ago(time.Hour))
+	a.Attempt(here, right, DefaultLimits(), noon)
+	a.Confirm(next, 72*time.Hour, noon)
+	if !a.asked6(Evidence{Session: here}, Defaults().Trust, noon) || a.asked6(Evidence{Session: next}, Defaults().Trust, noon) {
+		t.Error("it stayed with the session before")
+	}
+	if _, ok := a.Trust(next, Device{ID: laptop}, Defaults().Trust, noon); ok {
+		t.Error("trusted by a code of an hour ago")
+	}
+	if !a.asked6(Evidence{Session: next}, Defaults().Trust, ahead(11*time.Hour)) {
+		t.Error("it lasts longer for it")
+	}
+}
+
 func TestTrustDoesNotOutliveWhatTheCodeProved(t *testing.T) {
 	a := trusting()
 	a.Contacts = append(a.Contacts, Contact{ID: "c2", Kind: Email, Address: "two@example.com", Verified: noon})
