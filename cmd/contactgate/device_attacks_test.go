@@ -258,6 +258,13 @@ func TestI06TrustEndsAtOnce(t *testing.T) {
 	if a := r.Accounts(t, "revoke", "device", p.User); a.Changed {
 		t.Error("I06: revoked twice")
 	}
+	// By the command, too.
+	again := p.Trust()
+	out, err := r.Command("gate", "accounts", "revoke", p.User, "--reason", "lost", "--realm", "device", "--address", "unix/"+filepath.Join(r.dir, "admin.sock"))
+	if exitStatus(err) != 0 || !strings.Contains(out, p.User) || !strings.Contains(out, "verified") {
+		t.Errorf("I06: %v: %s", err, out)
+	}
+	p.onlyDevice(again).wantDeviceCode("I06: revoked by the command")
 	// The record decides, whatever the browser makes of Max-Age.
 	brief := newPerson(t, r, "brief.example", "bo")
 	kept := brief.Trust()

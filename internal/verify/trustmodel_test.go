@@ -14,7 +14,7 @@ import (
 // The model knows, apart from the code, what lets a browser through rule 6:
 //
 //   - a code was entered in its session within 12 h, of a contact that was not on hold then and is still on file;
-//   - or it was ticked together with such a code, within 12 days, was seen every 5 days, is one of the last three that
+//   - or it was ticked together with such a code, within 7 days, was seen every 5 days, is one of the last three that
 //     were ticked, and its contact is still on file;
 //   - and nobody has revoked it since, nor all of them.
 //
@@ -48,7 +48,7 @@ type modelBrowser struct {
 	trusted      bool
 }
 
-var modelTrust = policy.Trust{For: 12 * day, Unused: 5 * day, Most: 3}
+var modelTrust = policy.Trust{For: 7 * day, Unused: 5 * day, Most: 3}
 
 func (m *trustModel) mayPass(b *modelBrowser, now time.Time) bool {
 	if !b.entered.IsZero() && now.Sub(b.entered) < 12*time.Hour && !m.gone[b.by] {
