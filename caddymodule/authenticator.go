@@ -210,9 +210,9 @@ func (x *visit) promptApp() error {
 
 // showAppCode is step 3 for a code of the app.
 func (x *visit) showAppCode(status int, c *policy.Challenge, v pages.AppCode) error {
-	v.CanTrust, v.Ticked = x.rules.Trusts(), c.TickedBy(x.v.Session)
-	if x.form.Has("code") {
-		v.Ticked = x.v.Ticked
+	v.CanTrust, v.Ticked = x.rules.Trusts(), x.ticked(c)
+	if x.isHome(c.Return) {
+		v.Other = freshPage
 	}
 	if c.Return != "" && c.Return != "/" { // another way leads where this one does
 		x.carry = x.live.flow.ReturnToken(x.v, c.Return)
