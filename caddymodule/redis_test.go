@@ -1,9 +1,12 @@
 package caddymodule
 
 import (
+	"crypto/rand"
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +17,7 @@ import (
 
 	"github.com/contactgate/contactgate/internal/store"
 	"github.com/contactgate/contactgate/internal/store/redistest"
+	"github.com/contactgate/contactgate/internal/verify"
 )
 
 func TestRedisURL(t *testing.T) {
@@ -220,5 +224,52 @@ func TestRedisOverTLSWithItsOwnUser(t *testing.T) {
 	}
 	if got := s.get("ann"); got != http.StatusOK {
 		t.Errorf("got %d, with the interruption a moment ago", got)
+	}
+}
+
+// TestDoctorSaysWhatRedisDoesNotKeep: a promise that depends on how Redis is set up is named when it is not kept.
+func TestDoctorSaysWhatRedisDoesNotKeep(t *testing.T) {
+	careless := redistest.Start(t, "--appendonly", "no")
+	careful := redistest.Start(t)
+	s := start(t, onRedis(careful.URL()))
+	if _, body := s.post("/contactgate/doctor", "application/json", "{}"); strings.Contains(body, "store durability") || !strings.Contains(body, `"ok":true`) {
+		t.Errorf("every write is on disk: %s", body)
+	}
+	s.redis = careless.URL() + " {\nnamespace other\n}"
+	s.dir = t.TempDir() // another installation
+	if err := s.load(); err != nil {
+		t.Fatal(err)
+	}
+	_, body := s.post("/contactgate/doctor", "application/json", "{}")
+	for _, want := range []string{`"ok":false`, "store durability", "nothing is written to disk", "set appendonly yes", "(P5)", "(P3)", "add a replica"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%q is not in %s", want, body)
+		}
+	}
+}
+
+// TestNodeWithAnotherRingDoesNotStart: what it would write nobody else could read.
+func TestNodeWithAnotherRingDoesNotStart(t *testing.T) {
+	redis := redistest.Start(t)
+	s := start(t, onRedis(redis.URL()))
+	if got := s.get("ann"); got != http.StatusSeeOther {
+		t.Fatalf("got %d", got)
+	}
+	ring, err := verify.NewKeyring(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(s.dir, "ring")
+	if err := os.WriteFile(file, []byte(ring), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other, err := verify.ParseKeyring(ring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.redis += "\nkeys {file." + file + "}"
+	err = s.load()
+	if err == nil || !strings.Contains(err.Error(), "key ring") || !strings.Contains(err.Error(), other.Fingerprint()) {
+		t.Errorf("got %v", err)
 	}
 }

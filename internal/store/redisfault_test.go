@@ -794,3 +794,37 @@ func TestHistoriesOverAFailoverAreLinearizable(t *testing.T) {
 	storetest.Histories(t, one, two)
 	killing.Wait()
 }
+
+// A configuration goes while a call of it is under way: that one ends well, later ones do not begin, and nothing is left.
+func TestRedisClosesAfterTheLastCall(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	s := store.NewRedis(lone(server))
+	defer s.Watch(func(string) {})()
+	running, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error)
+	go func() {
+		ended <- s.Update(background, "a/0", func(store.Record) (store.Record, error) {
+			close(running)
+			<-goOn
+			return store.Record{Value: []byte("v")}, nil
+		})
+	}()
+	<-running
+	if err := s.Destruct(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(background, "a/0"); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("a call after it: %v", err)
+	}
+	close(goOn)
+	if err := <-ended; err != nil {
+		t.Errorf("the call that was under way: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	until(t, 2*time.Second, "no connection is left", func() bool {
+		return server.Info("connected_clients") == "1" // ours, that asks
+	})
+	wantValue(t, openRedis(t, lone(server)), "a/0", "v")
+}
