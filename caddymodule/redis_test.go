@@ -152,28 +152,41 @@ func TestValidateConnectsToNoRedis(t *testing.T) {
 	}
 }
 
-// TestRedisThatComesLater is R01: the server starts without it, answers 503 in time, and works as soon as it is there.
+// TestRedisThatComesLater is R01: the server starts without it, whether it is away or hangs, answers 503 in time, and works
+// as soon as it is there.
 func TestRedisThatComesLater(t *testing.T) {
-	redis := redistest.New(t)
-	s := start(t, onRedis(redis.URL()), func(s *server) { s.extra = "exempt {\npath /public/*\n}" })
-	for range 3 {
-		began := time.Now()
-		if got := s.get("ann"); got != http.StatusServiceUnavailable || time.Since(began) > 2*time.Second {
-			t.Errorf("got %d after %s", got, time.Since(began))
-		}
+	for name, tt := range map[string]struct{ before, comes func(redis *redistest.Server) }{
+		"away":  {func(*redistest.Server) {}, (*redistest.Server).Start},
+		"hangs": {func(redis *redistest.Server) { redis.Start(); redis.Pause() }, (*redistest.Server).Resume},
+	} {
+		t.Run(name, func(t *testing.T) {
+			redis := redistest.New(t)
+			tt.before(redis)
+			began := time.Now()
+			s := start(t, onRedis(redis.URL()), func(s *server) { s.extra = "exempt {\npath /public/*\n}" })
+			if took := time.Since(began); took > 4*time.Second {
+				t.Errorf("the start took %s", took)
+			}
+			for range 3 {
+				began := time.Now()
+				if got := s.get("ann"); got != http.StatusServiceUnavailable || time.Since(began) > 2*time.Second {
+					t.Errorf("got %d after %s", got, time.Since(began))
+				}
+			}
+			if got := s.get(""); got != http.StatusOK {
+				t.Errorf("nobody: %d", got)
+			}
+			began = time.Now()
+			tt.comes(redis)
+			for s.get("ann") != http.StatusSeeOther {
+				if time.Since(began) > 5*time.Second {
+					t.Fatal("still not, 5 s after Redis came")
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			t.Logf("works %s after Redis came", time.Since(began))
+		})
 	}
-	if got := s.get(""); got != http.StatusOK {
-		t.Errorf("nobody: %d", got)
-	}
-	began := time.Now()
-	redis.Start()
-	for s.get("ann") != http.StatusSeeOther {
-		if time.Since(began) > 5*time.Second {
-			t.Fatal("still not, 5 s after Redis came")
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	t.Logf("works %s after Redis was started", time.Since(began))
 }
 
 // TestRedisThatMustNotBeUsedIsRefused: a configuration that cannot work is rejected, with what to do, and the old one

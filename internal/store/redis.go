@@ -116,6 +116,9 @@ func (r *Redis) Open(ctx context.Context) error {
 	r.mu.Lock()
 	r.failed = failure{}
 	r.mu.Unlock()
+	// Requests may be waiting for the start to be over.
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
 	release, err := r.acquire(ctx)
 	if err == nil {
 		release()
@@ -350,6 +353,9 @@ func (r *Redis) current() (bool, *opening, error) {
 
 // retryRedis keeps a Redis that is away from being tried by every request anew, and is soon enough when it is back.
 const retryRedis = 250 * time.Millisecond
+
+// startPatience is how long a start waits for a Redis that does not answer.
+const startPatience = time.Second
 
 // openPatience is for all that has to be asked before a Redis is used. Whoever waits for it may give up earlier.
 const openPatience = 2 * time.Second

@@ -80,7 +80,8 @@ func (r *Redis) borrow() (release func(), err error) {
 // "?" goes, and from then on a missing one means a loss.
 func (r *Redis) begin(ctx context.Context, force bool) (string, error) {
 	for range 5 {
-		states, err := r.states(ctx)
+		states, silent := r.states(ctx)
+		err := errors.Join(silent[:]...)
 		if err != nil {
 			return "", fmt.Errorf("store: looking at the store in Redis: %w", err)
 		}
@@ -125,8 +126,8 @@ func judge(states [shardCount]string) (epoch string, missing []int) {
 	return epoch, missing
 }
 
-// states reads what every shard says of itself.
-func (r *Redis) states(ctx context.Context) (states [shardCount]string, err error) {
+// states reads what every shard says of itself, or why it says nothing: a part of a Cluster may be away.
+func (r *Redis) states(ctx context.Context) (states [shardCount]string, silent [shardCount]error) {
 	pipe := r.wired().pipeline()
 	var asked [shardCount]*redis.StringCmd
 	for i := range asked {
@@ -134,12 +135,12 @@ func (r *Redis) states(ctx context.Context) (states [shardCount]string, err erro
 	}
 	_, _ = pipe.Exec(ctx) // each answer has its own error
 	for i, cmd := range asked {
-		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) {
-			return states, err
-		}
 		states[i] = cmd.Val()
+		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) {
+			silent[i] = err
+		}
 	}
-	return states, nil
+	return states, silent
 }
 
 // setStates begins shards. It may do so again: nothing changes for one that is begun.

@@ -100,6 +100,10 @@ func TestMissedChangesAreFoundByCounting(t *testing.T) {
 	counts[3] = 14
 	c.deaf()
 	look("nobody listened", true)
+	counts[3] = notTold
+	look("a part that is away", false)
+	counts[3] = 14
+	look("it is back, and nothing happened", false)
 	counts[3], counts[9] = 15, 1
 	c.note(9, 1)
 	look("two shards", false)

@@ -108,8 +108,8 @@ func (r *Redis) setProblem(unfit *Unfit) {
 // nothing happens.
 type changes struct {
 	mu sync.Mutex
-	// fresh: the channel was not listened to all the time since the last look.
-	fresh, known bool
+	// fresh: the channel was not listened to all the time since the last look at a shard. known: there was one.
+	fresh, known [shardCount]bool
 	// heard is the number of the last change of each shard that was heard of.
 	heard [shardCount]int64
 	// wasHeard and was are heard and the true number at the last look. What was true then must have been heard by now.
@@ -119,23 +119,27 @@ type changes struct {
 // tendChanges looks whether the store is still the same, and whether changes were missed: if so, whoever watches is told
 // to believe nothing any more.
 func (r *Redis) tendChanges(ctx context.Context) {
-	states, err := r.states(ctx)
-	if err != nil {
-		return
-	}
+	states, silent := r.states(ctx)
 	epoch := r.pinned()
 	var counts [shardCount]int64
 	for i, state := range states {
-		if epochOf(state) != epoch {
+		switch {
+		case silent[i] != nil:
+			counts[i] = notTold
+		case epochOf(state) != epoch:
 			r.seenOther(epoch)
 			return
+		default:
+			counts[i], _ = strconv.ParseInt(state[epochSize:], 10, 64)
 		}
-		counts[i], _ = strconv.ParseInt(state[epochSize:], 10, 64)
 	}
 	if r.changes.missed(counts) {
 		r.watchers.tell("", r.config.Log)
 	}
 }
+
+// notTold stands for the number of a shard that did not answer.
+const notTold = -1
 
 // missed compares what was heard with what is true.
 func (c *changes) missed(counts [shardCount]int64) bool {
@@ -143,14 +147,17 @@ func (c *changes) missed(counts [shardCount]int64) bool {
 	defer c.mu.Unlock()
 	missed := false
 	for i, n := range counts {
+		if n == notTold {
+			continue
+		}
 		// A number below one that was heard: a master died and took changes along that had been told.
-		if c.heard[i] < c.was[i] || n < c.wasHeard[i] || (c.fresh || !c.known) && c.heard[i] != n {
+		if c.heard[i] < c.was[i] || n < c.wasHeard[i] || (c.fresh[i] || !c.known[i]) && c.heard[i] != n {
 			missed = true
 			c.heard[i] = n
 		}
 		c.was[i], c.wasHeard[i] = n, c.heard[i]
+		c.fresh[i], c.known[i] = false, true
 	}
-	c.fresh, c.known = false, true
 	return missed
 }
 
@@ -167,7 +174,9 @@ func (c *changes) note(shard int, n int64) {
 func (c *changes) deaf() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.fresh = true
+	for i := range c.fresh {
+		c.fresh[i] = true
+	}
 }
 
 // listen hears of the changes of other processes as long as somebody watches.

@@ -221,6 +221,8 @@ func (f *Flow) storeID(ctx context.Context) (*StoreID, error) {
 
 // peekID is storeID of whichever store is there now: one that is not the one it was answers nothing else.
 func (f *Flow) peekID(ctx context.Context) (*StoreID, error) {
+	ctx, cancel := context.WithTimeout(ctx, storePatience)
+	defer cancel()
 	r, err := peek(ctx, f.Store, storeIDKey)
 	if err != nil {
 		return nil, fmt.Errorf("reading the name of the store: %w", err)
