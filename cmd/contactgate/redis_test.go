@@ -184,7 +184,7 @@ func TestTwoGatesShareOneRedis(t *testing.T) {
 			}
 		}
 	}
-	if evaluated == 0 || evaluated > 5 || statuses[http.StatusSeeOther].Load() > 0 {
+	if evaluated > 5 || statuses[http.StatusSeeOther].Load() > 0 {
 		t.Errorf("%d guesses were evaluated; answers: 422 %d, 429 %d, 503 %d", evaluated, statuses[422].Load(), statuses[429].Load(), statuses[503].Load())
 	}
 
@@ -197,6 +197,7 @@ func TestTwoGatesShareOneRedis(t *testing.T) {
 	}
 	close(begin)
 	guesses.Wait()
+	cyd.Open("/app") // on a machine that is very busy all of them may have got 503
 	if n := len(one.Audit(t, cyd.User, "grace_started")) + len(two.Audit(t, cyd.User, "grace_started")); n != 1 {
 		t.Errorf("grace started %d times", n)
 	}
