@@ -279,7 +279,7 @@ func (a *App) look(s *Settings, siteName string) (pages.Config, string, error) {
 		return pages.Config{}, "", err
 	}
 	config := pages.Config{
-		Brand:     pages.Brand{Name: siteName, Logo: logo.bytes, LogoType: logo.mediaType, Accent: brand.Accent, Links: linksOf(brand)},
+		Brand:     pages.Brand{Name: siteName, Issuer: brand.Issuer, Logo: logo.bytes, LogoType: logo.mediaType, Accent: brand.Accent, Links: linksOf(brand)},
 		Languages: s.Languages,
 		Location:  zone,
 		Subjects:  a.subjects,

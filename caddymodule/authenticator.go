@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/contactgate/contactgate/internal/verify"
 	"github.com/contactgate/contactgate/pages"
@@ -68,7 +69,7 @@ func (x *visit) setup() error {
 	if err != nil {
 		return x.failed(err)
 	}
-	if a.HasAuthenticator() {
+	if x.live.flow.Enrolling(a, x.v) == "" { // not begun, confirmed, or begun too long ago
 		return seeOther(x.w, x.prefix+"/"+appPage)
 	}
 	return x.showSetup(http.StatusOK, a, pages.Setup{})
@@ -78,7 +79,7 @@ func (x *visit) showSetup(status int, a *policy.Account, v pages.Setup) error {
 	x.here = "authenticator/setup"
 	if v.Key = x.live.flow.Enrolling(a, x.v); v.Key == "" {
 		x.here = appPage
-		return x.page(http.StatusOK, pages.Offer{After: x.rules.RemindAuthenticator, Expired: true})
+		return x.page(http.StatusUnprocessableEntity, pages.Offer{After: x.rules.RemindAuthenticator, Expired: true})
 	}
 	v.Account = x.who.User
 	return x.page(status, v)
@@ -227,6 +228,9 @@ func (x *visit) enterApp(c *policy.Challenge) error {
 	x.v.Ticked = x.form.Get("trust") == "on"
 	typed, empty := policy.ReadAppCode(x.form.Get("code"))
 	if empty {
+		if err := x.live.flow.Tick(x.r.Context(), x.v); err != nil {
+			return x.failed(err)
+		}
 		return x.showAppCode(http.StatusUnprocessableEntity, c, pages.AppCode{Problem: "empty"})
 	}
 	next := x.nextSession(c)
@@ -240,7 +244,7 @@ func (x *visit) enterApp(c *policy.Challenge) error {
 	case policy.NoCode:
 		return x.noCode(e)
 	}
-	v := pages.AppCode{Left: e.Left, Recovering: typed.Digits == "" && typed.Recovery != ""}
+	v := pages.AppCode{Left: e.Left, Recovering: typed.Digits == "" && strings.ContainsFunc(x.form.Get("code"), unicode.IsLetter)}
 	status := 0
 	v.Problem, v.Wait, status = x.refusedApp(e.Account, e.Result)
 	return x.showAppCode(status, e.Account.Challenge, v)

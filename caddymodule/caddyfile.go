@@ -361,6 +361,7 @@ func parseRollout(d *caddyfile.Dispenser, s *Settings) error {
 // UnmarshalCaddyfile reads:
 //
 //	brand [<name>] {
+//		issuer    <name>         # in authenticator apps
 //		logo      <file>
 //		accent    <colour>
 //		templates <folder>
@@ -374,7 +375,7 @@ func (b *Brand) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if len(args) == 1 {
 		b.Name = args[0]
 	}
-	fields := map[string]*string{"logo": &b.Logo, "accent": &b.Accent, "templates": &b.Templates}
+	fields := map[string]*string{"issuer": &b.Issuer, "logo": &b.Logo, "accent": &b.Accent, "templates": &b.Templates}
 	err := eachWord(d, "brand", func(word string) (bool, error) {
 		if word == "link" {
 			return true, b.readLink(d)

@@ -746,6 +746,7 @@ func (x *visit) done() error {
 			v.Masked = t.Address.String()
 			v.HoldUntil = t.HeldUntil(seen.Now)
 		}
+		v.App = c.Channel == policy.ByAuthenticator && seen.Account.IsFresh(x.v.Session, seen.Now)
 	}
 	v.Device = seen.Decision.Reason == policy.DeviceCode
 	if d, ok := seen.Account.TrustedDevice(x.v.Device, x.rules.Trust, seen.Now); ok && x.rules.Trusts() {

@@ -111,6 +111,9 @@ type Brand struct {
 	// The name of the service as people know it. Default: the site's host name.
 	Name string `json:"name,omitempty"`
 
+	// What authenticator apps call the service. In ASCII it makes a QR code that is easier to scan. Default: the name.
+	Issuer string `json:"issuer,omitempty"`
+
 	// Path of an SVG, PNG or WebP file that is shown in place of the name. Default: none.
 	Logo string `json:"logo,omitempty"`
 

@@ -4,7 +4,10 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -156,6 +159,219 @@ func TestAuthenticatorAppFromOfferToRemoval(t *testing.T) {
 	}
 	if page := fourth.Visit("/.contactgate/verify"); strings.Contains(page.Body, `value="authenticator"`) {
 		t.Error("a removed app is still among the ways")
+	}
+}
+
+// beginSetup goes to the page with the key, after the first proof.
+func (p *person) beginSetup() *answer {
+	p.t.Helper()
+	offer := p.Follow(p.enterCode())
+	begun := p.Submit(offer, "/authenticator", "choice", "now")
+	mustStatus(p.t, begun, http.StatusSeeOther)
+	return p.Follow(begun)
+}
+
+// L05: what was begun is shown again to the browser that began it, to no other one, and is no factor until it is confirmed.
+func TestAnAbandonedSetupIsNoFactor(t *testing.T) {
+	t.Parallel()
+	r := shared(t)
+	tom := newPerson(t, r, "totp.example", "tom")
+	setup := tom.beginSetup()
+	key := shownKey.FindStringSubmatch(setup.Body)
+	if key == nil {
+		t.Fatalf("no key: %s", setup.Text())
+	}
+	app := myApp{t, strings.ReplaceAll(key[1], " ", "")}
+	r.oracle.secret("seed", app.key)
+	if again := tom.Visit("/.contactgate/authenticator/setup"); !strings.Contains(again.Body, key[1]) {
+		t.Errorf("opened again: %s", again.Text())
+	}
+	if begun := tom.Submit(tom.Visit("/.contactgate/authenticator"), "/authenticator", "choice", "now"); !strings.Contains(tom.Follow(begun).Body, key[1]) {
+		t.Error("begun again, it is another key")
+	}
+	tom.wantRefused("a wrong code", tom.Submit(setup, "authenticator/setup", "code", "12345"), "not the code")
+	tom.wantRefused("no code", tom.Submit(setup, "authenticator/setup", "code", "　"), "Enter the code")
+
+	other := tom.AnotherBrowser()
+	for _, page := range []string{"authenticator", "authenticator/setup"} {
+		if a := other.Visit("/.contactgate/" + page); strings.Contains(a.Body, key[1]) || shownKey.MatchString(a.Body) {
+			t.Errorf("%s shows the key to another browser", page)
+		}
+	}
+	ways := other.Visit("/.contactgate/verify")
+	if strings.Contains(ways.Body, `value="authenticator"`) {
+		t.Error("an app that is not set up is among the ways")
+	}
+	if a := other.Submit(ways, "verify/send", "contact", "", "channel", "authenticator"); a.StatusCode == http.StatusSeeOther && !strings.HasSuffix(a.Header.Get("Location"), "/verify") {
+		t.Errorf("it is asked for: %d %s", a.StatusCode, a.Header.Get("Location"))
+	}
+	other.wantDeviceCode("another browser, where nothing was entered")
+	// Without a code that was entered there, no other browser begins one.
+	asked := other.Submit(other.Visit("/.contactgate/authenticator"), "/authenticator", "choice", "now")
+	if !strings.Contains(asked.Header.Get("Location"), "/.contactgate/fresh") {
+		t.Errorf("begun without a fresh code: %d %s", asked.StatusCode, asked.Header.Get("Location"))
+	}
+}
+
+// L04: five wrong ones and a pause of five minutes, whatever stands around the digits; recovery codes count with them. It is
+// this account's pause alone.
+func TestWrongCodesOfAnAppPauseIt(t *testing.T) {
+	t.Parallel()
+	r := shared(t)
+	tom := newPerson(t, r, "totp.example", "tom")
+	app, recovery, _ := tom.enrol()
+	second := tom.AnotherBrowser()
+	page := second.askApp()
+	for i, wrong := range []string{"000000", " 000 000\t", "０００－０００", "AAAAA-AAAAA", "x"} {
+		a := second.Submit(page, "verify/code", "code", wrong)
+		if i < 4 {
+			second.wantRefused(wrong, a, "You have ")
+		} else {
+			second.wantRefused("the last one", a, "try again in 5 minutes")
+		}
+	}
+	right := app.at(time.Now().Add(30 * time.Second))
+	for _, code := range []string{right, recovery[0]} {
+		a := second.Submit(page, "verify/code", "code", code)
+		wait, err := strconv.Atoi(a.Header.Get("Retry-After"))
+		if a.StatusCode != http.StatusTooManyRequests || err != nil || wait < 280 || wait > 300 {
+			t.Errorf("a right one in the pause: %d, Retry-After %q", a.StatusCode, a.Header.Get("Retry-After"))
+		}
+	}
+	second.wantDeviceCode("in the pause")
+	eve := newPerson(t, r, "totp.example", "eve")
+	eve.enrol()
+	eve = eve.AnotherBrowser()
+	eve.wantRefused("somebody else", eve.Submit(eve.askApp(), "verify/code", "code", right), "You have 4 tries left")
+}
+
+// L04: a hundred in a row, and then nothing until an operator acts.
+func TestAHundredWrongCodesStopAnApp(t *testing.T) {
+	t.Parallel()
+	r := shared(t)
+	tom := newPerson(t, r, "tries.example", "tom")
+	app, _, _ := tom.enrol()
+	second := tom.AnotherBrowser()
+	page := second.askApp()
+	for i := range 100 {
+		if a := second.Submit(page, "verify/code", "code", "wrong"); a.StatusCode != http.StatusUnprocessableEntity {
+			t.Fatalf("wrong code %d: %d %s", i+1, a.StatusCode, a.Text())
+		}
+	}
+	right := func() string { return app.at(time.Now().Add(30 * time.Second)) }
+	if a := second.Submit(page, "verify/code", "code", right()); a.StatusCode != http.StatusTooManyRequests || !strings.Contains(a.Text(), "are stopped") {
+		t.Errorf("a right one after a hundred wrong ones: %d %s", a.StatusCode, a.Text())
+	}
+	second.wantDeviceCode("stopped")
+	if lifted := r.Accounts(t, "unfreeze", "tries", tom.User); !lifted.Changed {
+		t.Error("an operator lifts nothing")
+	}
+	mustStatus(t, second.Submit(second.askApp(), "verify/code", "code", right()), http.StatusSeeOther)
+	second.NewCase().wantPass("after an operator acted", second.Open("/app"))
+}
+
+// L01, promise P3: one code, posted by many at once in several browsers, opens one of them.
+func TestOneCodeOfAnAppOpensOneBrowser(t *testing.T) {
+	t.Parallel()
+	r := shared(t)
+	tom := newPerson(t, r, "totp.example", "tom")
+	app, _, _ := tom.enrol()
+	code := app.at(time.Now().Add(30 * time.Second))
+	browsers := make([]*person, 4)
+	for i := range browsers {
+		browsers[i] = tom.AnotherBrowser()
+		browsers[i].Visit("/.contactgate/verify") // each has its session
+	}
+	// Each of them is asked in turn, so that only the last one's page is the live one; all pages are posted at once.
+	pages := make([]*answer, len(browsers))
+	for i, b := range browsers {
+		pages[i] = b.askApp()
+	}
+	var all sync.WaitGroup
+	accepted := make([]atomic.Int32, len(browsers))
+	for range 8 {
+		for i, b := range browsers {
+			all.Go(func() {
+				f, _ := pages[i].Form("verify/code", 0)
+				f.Fields.Set("code", code)
+				if a, err := b.try(b.formRequest(f.Action, f.Fields)); err == nil && a.StatusCode == http.StatusSeeOther {
+					accepted[i].Add(1)
+				}
+			})
+		}
+	}
+	all.Wait()
+	through := 0
+	for i, b := range browsers {
+		if accepted[i].Load() > 0 {
+			through++
+			b.NewCase().wantPass("the one that is let in", b.Open("/app"))
+			continue
+		}
+		b.wantDeviceCode("one that is not")
+	}
+	if through != 1 {
+		t.Errorf("%d browsers were let in", through)
+	}
+}
+
+// Rule 6: the form that enrols, posted twice, is answered with the same recovery codes. New ones end the former ones.
+func TestRecoveryCodesOfADoubleClickAndNewOnes(t *testing.T) {
+	t.Parallel()
+	r := shared(t)
+	tom := newPerson(t, r, "totp.example", "tom")
+	setup := tom.beginSetup()
+	key := shownKey.FindStringSubmatch(setup.Body)
+	app := myApp{t, strings.ReplaceAll(key[1], " ", "")}
+	r.oracle.secret("seed", app.key)
+	code := app.at(time.Now())
+	codesOf := func(a *answer) (codes []string) {
+		mustStatus(t, a, http.StatusOK)
+		for _, m := range shownRecovery.FindAllStringSubmatch(a.Body, -1) {
+			codes = append(codes, m[1])
+			r.oracle.secret("recovery code", strings.ReplaceAll(m[1], "-", ""))
+		}
+		return codes
+	}
+	first := codesOf(tom.Submit(setup, "authenticator/setup", "code", code))
+	second := codesOf(tom.Submit(setup, "authenticator/setup", "code", code))
+	if len(first) != 10 || !slices.Equal(first, second) {
+		t.Errorf("the double click: %q, %q", first, second)
+	}
+	if a := tom.Visit("/.contactgate/authenticator"); !strings.Contains(a.Text(), "10 recovery codes are left") {
+		t.Errorf("what there is: %s", a.Text())
+	}
+	renewed := codesOf(tom.Submit(tom.Visit("/.contactgate/authenticator"), "authenticator/codes"))
+	if len(renewed) != 10 || slices.Contains(renewed, first[0]) {
+		t.Errorf("new ones: %q", renewed)
+	}
+	// Only codes that are the account's, all of them unused, are given as a file.
+	shown := tom.Visit("/.contactgate/authenticator")
+	form, _ := shown.Form("authenticator/codes", 0)
+	form.Fields.Set("codes", strings.Join(renewed, " "))
+	if a := tom.Post("/.contactgate/authenticator/download", form.Fields); a.StatusCode != http.StatusForbidden {
+		t.Errorf("with the token of another form: %d", a.StatusCode)
+	}
+	other := tom.AnotherBrowser()
+	page := other.askApp()
+	other.wantRefused("a former one", other.Submit(page, "verify/code", "code", first[0]), "recovery codes")
+	mustStatus(t, other.Submit(page, "verify/code", "code", renewed[9]), http.StatusSeeOther)
+	if a := tom.Visit("/.contactgate/authenticator"); !strings.Contains(a.Text(), "9 recovery codes are left") {
+		t.Errorf("after one was used: %s", a.Text())
+	}
+	// All of it was told.
+	want := []string{"An authenticator app was set up", "New recovery codes were made"}
+	for _, m := range r.Mails(tom.Email) {
+		want = slices.DeleteFunc(want, func(w string) bool { return strings.Contains(m.Text, w) })
+	}
+	if len(want) > 0 {
+		r.WaitMail(t, tom.Email, 3)
+		for _, m := range r.Mails(tom.Email) {
+			want = slices.DeleteFunc(want, func(w string) bool { return strings.Contains(m.Text, w) })
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("not told: %q", want)
 	}
 }
 

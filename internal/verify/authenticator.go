@@ -91,12 +91,15 @@ type App struct {
 
 // DeclineAuthenticator is "later", or "not needed".
 func (f *Flow) DeclineAuthenticator(ctx context.Context, v Visitor, never bool) error {
-	_, err := f.changeApp(ctx, v, func(a *policy.Account, now time.Time) bool { return a.DeclineAuthenticator(never, now) })
-	if err != nil {
-		return err
+	var declined bool
+	_, err := f.changeApp(ctx, v, func(a *policy.Account, now time.Time) bool {
+		declined = a.DeclineAuthenticator(never, now)
+		return declined
+	})
+	if err == nil && declined {
+		f.audit("authenticator_declined", v, "never", never)
 	}
-	f.audit("authenticator_declined", v, "never", never)
-	return nil
+	return err
 }
 
 // changeApp is one atomic change of what an account knows of an app.
