@@ -1,5 +1,6 @@
 // What every script here shares: the browser, people in it, their mail, and a strict look at a page.
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after } from "node:test";
@@ -115,6 +116,17 @@ export async function expectPath(page, path) {
 
 export function spaced(code) {
   return `${code.slice(0, 3)} ${code.slice(3)}`;
+}
+
+/** What an app makes of the key (RFC 6238). */
+export function appCode(key, step) {
+  const bits = [...key].map((c) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(c).toString(2).padStart(5, "0")).join("");
+  const secret = Buffer.from(bits.match(/.{8}/g).map((b) => Number.parseInt(b, 2)));
+  const count = Buffer.alloc(8);
+  count.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + step));
+  const hash = createHmac("sha1", secret).update(count).digest();
+  const word = hash.readUInt32BE(hash[19] & 15) & 0x7fffffff;
+  return String(word % 1_000_000).padStart(6, "0");
 }
 
 /** Focus must be on the summary of what is wrong, and the title must say so first. */

@@ -1,9 +1,8 @@
 // A number is added and confirmed by text and by call; an authenticator app is set up by the key as text, and asked for in another
 // browser. With and without a script, at 320 px, and the pages are looked at.
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
 import { test } from "node:test";
-import { askForCode, control, expectError, expectPath, form, go, look, mail, person, prefix, press, visit } from "./lib.mjs";
+import { appCode, askForCode, control, expectError, expectPath, form, go, look, mail, person, prefix, press, visit } from "./lib.mjs";
 
 /** The code of the last text or call to a number. */
 async function heard(channel, to) {
@@ -42,17 +41,6 @@ for (const [lang, channel, js] of [["en", "sms", true], ["ja", "voice", true], [
       await go(page, () => page.locator("main a.button").first().click());
       assert.equal(page.url(), me.origin + "/inbox?x=1");
     }));
-}
-
-/** What an app makes of the key (RFC 6238). */
-function appCode(key, step) {
-  const bits = [...key].map((c) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(c).toString(2).padStart(5, "0")).join("");
-  const secret = Buffer.from(bits.match(/.{8}/g).map((b) => Number.parseInt(b, 2)));
-  const count = Buffer.alloc(8);
-  count.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + step));
-  const hash = createHmac("sha1", secret).update(count).digest();
-  const word = hash.readUInt32BE(hash[19] & 15) & 0x7fffffff;
-  return String(word % 1_000_000).padStart(6, "0");
 }
 
 for (const [lang, js] of [["en", true], ["ja", false]]) {

@@ -1,9 +1,10 @@
 // Every page in every state that people meet, in one language: see `look` in lib.mjs for what is looked at.
 // With CONTACTGATE_SCREENSHOTS=FOLDER each is kept as a picture, too.
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { askForCode, control, expectError, expectPath, go, locales, look, mail, own, person, prefix, press, shoot, signIn, visit } from "./lib.mjs";
+import { appCode, askForCode, control, expectError, expectPath, form, go, locales, look, mail, own, person, prefix, press, shoot, signIn, visit } from "./lib.mjs";
 
 const lang = process.env.LANG_OF_PAGES;
 assert.ok(lang in locales, "LANG_OF_PAGES names the language");
@@ -236,6 +237,83 @@ someone("trusted", { site: "device" }, async (me, page, seen) => {
   assert.deepEqual(other.faults, []);
   await page.goto(me.origin + "/inbox");
   await expectPath(page, "/inbox");
+});
+
+someone("app", { site: "totp" }, async (me, page, seen) => {
+  const confirmSetup = async (code) => {
+    await page.fill("#code", code);
+    return go(page, () => press(page, "authenticator/setup"));
+  };
+  await askForCode(me);
+  await enter(page, (await mail(me.address)).Code);
+  await expectPath(page, `${prefix}/authenticator`);
+  await seen("offer");
+  await go(page, () => page.click("button[value=now]"));
+  await seen("setup");
+  const key = (await page.locator("p.key bdi").textContent()).replaceAll(" ", "");
+  assert.equal((await confirmSetup("wrong")).status(), 422);
+  await expectError(page, lang);
+  await seen("setup-wrong");
+  assert.equal((await confirmSetup(appCode(key, 0))).status(), 200);
+  await seen("recovery");
+  const codes = await page.locator("ol.recovery bdi").allTextContents();
+  const [file] = await Promise.all([page.waitForEvent("download"), press(page, "authenticator/download")]);
+  assert.equal(file.suggestedFilename(), "recovery-codes.txt");
+  const saved = await readFile(await file.path(), "utf8");
+  assert.ok(codes.length === 10 && codes.every((c) => saved.includes(`${c}\n`)), saved);
+  await go(page, () => page.click("main a.button"));
+  await expectPath(page, `${prefix}/done`);
+  // The page with the codes is not kept: going back to it asks for the form again, or shows what there is now.
+  await page.goBack().catch(() => {});
+  await page.waitForLoadState();
+  assert.ok(!(await page.content()).includes(codes[0]), "the codes are shown again");
+  await page.goto(own(me, "authenticator"));
+  await seen("app");
+
+  // Another browser of theirs.
+  const other = await person(me.user, { site: "totp", lang, address: me.address, width: 320 });
+  await other.page.goto(other.origin + "/inbox");
+  await look(other.page, "ask-device-app", lang);
+  await go(other.page, () => form(other.page, "verify/send").filter({ has: other.page.locator("[value=authenticator]") }).locator("button").click());
+  await look(other.page, "appcode", lang);
+  assert.equal((await enter(other.page, "000000")).status(), 422);
+  await expectError(other.page, lang);
+  await look(other.page, "appcode-wrong", lang);
+  await other.page.click("details.more summary");
+  await other.page.fill("#recovery", "AAAAA-BBBBB");
+  assert.equal((await go(other.page, () => other.page.locator("details.more button").click())).status(), 422);
+  await expectError(other.page, lang);
+  await look(other.page, "appcode-recovery", lang);
+  await other.page.fill("#recovery", codes[0].toLowerCase());
+  await go(other.page, () => other.page.locator("details.more button").click());
+  await expectPath(other.page, `${prefix}/done`);
+  await look(other.page, "done-app", lang);
+  // To take the app away it asks for a code of a contact.
+  await other.page.goto(own(other, "authenticator"));
+  await go(other.page, () => press(other.page, "authenticator/remove"));
+  await expectPath(other.page, `${prefix}/fresh`);
+  await look(other.page, "ask-fresh-contact", lang);
+  await other.context.close();
+  assert.deepEqual(other.faults, []);
+
+  await go(page, () => press(page, "authenticator/remove"));
+  await seen("offer-removed");
+});
+
+someone("paused", { site: "totp" }, async (me, page, seen) => {
+  await askForCode(me);
+  await enter(page, (await mail(me.address)).Code);
+  await go(page, () => page.click("button[value=now]"));
+  for (let i = 0; i < 5; i++) {
+    await page.fill("#code", "wrong");
+    await go(page, () => press(page, "authenticator/setup"));
+  }
+  await expectError(page, lang);
+  await seen("setup-last");
+  await page.fill("#code", "000000");
+  assert.equal((await go(page, () => press(page, "authenticator/setup"))).status(), 429);
+  await expectError(page, lang);
+  await seen("setup-wait");
 });
 
 someone("lapsed", { site: "lapse" }, async (me, page, seen) => {
