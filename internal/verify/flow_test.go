@@ -224,7 +224,13 @@ func TestSendingAgainRepeatsTheCodeForHalfItsLife(t *testing.T) {
 	if s := h.again(ann); s.Outcome != policy.TooEarly || s.Wait != time.Minute {
 		t.Errorf("at once: %+v", s.Result)
 	}
-	// Pressing "send an e-mail" again is no other wish.
+	// Pressing "send an e-mail" again is no other wish, wherever it leads now.
+	if s, err := h.Start(t.Context(), &h.rules, ann, h.Handle(ann, h.contact(ann, ann.Email).ID), policy.ByEmail, ann.Email, "/elsewhere"); err != nil || s.Outcome != policy.Underway {
+		t.Errorf("asking again elsewhere: %+v, %v", s, err)
+	}
+	if to := h.account(ann).Challenge.Return; to != "/elsewhere" {
+		t.Errorf("it leads to %q", to)
+	}
 	if s := h.ask(ann, ann.Email); s.Outcome != policy.Underway || s.State != policy.SendAccepted {
 		t.Errorf("asking again: %+v", s)
 	}

@@ -182,6 +182,11 @@ func (f *Flow) send(ctx, storing context.Context, r *policy.Rules, v Visitor, w 
 		return Sent{}, fmt.Errorf("reading random bytes for a code: %w", err)
 	}
 	sent := Sent{Result: f.begin(a, r, v, w, nonce, id, now)}
+	if sent.Outcome == policy.Underway && w.back != a.Challenge.Return {
+		if err := f.leadTo(storing, v, w.back, now); err != nil {
+			return Sent{}, err
+		}
+	}
 	if sent.Outcome != policy.Started {
 		f.auditLimit(v, "sends", sent.Result)
 		sent.describe(a)
@@ -217,6 +222,21 @@ func (f *Flow) send(ctx, storing context.Context, r *policy.Rules, v Visitor, w 
 	reached("stored")
 	f.work.kick(key)
 	return f.await(ctx, v, sent, id, settled)
+}
+
+// leadTo makes the code that is on its way lead where the person is going now: it may have been asked for on another page.
+func (f *Flow) leadTo(ctx context.Context, v Visitor, back string, now time.Time) error {
+	if back == "" || back == "/" { // no better than where it leads
+		return nil
+	}
+	_, err := f.update(ctx, v, now, func(a *policy.Account) bool {
+		if !a.Challenge.Live(now) || !f.asking(a, v) {
+			return false
+		}
+		a.Challenge.Return = back
+		return true
+	})
+	return err
 }
 
 // describe adds what is known of the message on its way.
