@@ -164,7 +164,8 @@ func TestRedisThatComesLater(t *testing.T) {
 			tt.before(redis)
 			began := time.Now()
 			s := start(t, onRedis(redis.URL()), func(s *server) { s.extra = "exempt {\npath /public/*\n}" })
-			if took := time.Since(began); took > 4*time.Second {
+			// It waits a second for Redis; more than that is the machine. What is a fault is a start that waits for ever.
+			if took := time.Since(began); took > 20*time.Second {
 				t.Errorf("the start took %s", took)
 			}
 			for range 3 {
