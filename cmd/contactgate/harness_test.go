@@ -348,6 +348,13 @@ const quickCodes = `limits {
 			sends_per_day 100
 		}`
 
+// deviceCodes are as quick to be sent again, and live as long as they do anywhere: a slow machine takes its time over a walk.
+const deviceCodes = `limits {
+			resend_after 2s
+			sends_per_hour 100
+			sends_per_day 100
+		}`
+
 // sharedSites are the sites of the shared rig. Those of realm main share their accounts, so somebody who is in grace at
 // app.example can be overdue at late.example at the same moment: an account stores facts, sites have rules.
 func sharedSites(r *rig) []site {
@@ -370,10 +377,10 @@ func sharedSites(r *rig) []site {
 		{Host: "nested.example", Gate: "grace 7d", After: fmt.Sprintf("contactgate /deep/* {\n%s\nrealm main\ngrace 1s\nunseen 1s\n}", byForwardAuth)},
 		{Host: "part.example", Gate: "grace 1s\nunseen 1s", Matcher: "/area/*"},
 		{Host: "quick.example", Gate: "realm quick\ngrace 30s\nunseen 30s\nask_every 3s\n" + quickCodes},
-		{Host: "device.example device2.example", Gate: "realm device\ndevice_code on\n" + quickCodes},
+		{Host: "device.example device2.example", Gate: "realm device\ndevice_code on\n" + deviceCodes},
 		{Host: "totp.example", Gate: "realm totp\ndevice_code on\nremind_authenticator 30d\nlimits {\nresend_after 1s\nsends_per_hour 100\nsends_per_day 100\n}"},
 		{Host: "tries.example", Gate: "realm tries\ndevice_code on\nremind_authenticator 30d\nlimits {\nauthenticator_tries 150\n}"},
-		{Host: "brief.example", Gate: "realm device\ndevice_code on\ntrust 3s\n" + quickCodes},
+		{Host: "brief.example", Gate: "realm device\ndevice_code on\ntrust 3s\n" + deviceCodes},
 		{Host: "lapse.example", Gate: "realm lapse\ngrace 2s\nunseen 2s\nask_every 1s\nreconfirm 2s"},
 		{Host: "hold.example", Gate: "realm hold\ngrace 1s\nunseen 1s\nreplacement_hold 5s\nreconfirm 1s"},
 		{Host: "phones.example", Gate: "realm phones\npass_headers phone", Before: r.namesPhones(), Identity: withPhone},

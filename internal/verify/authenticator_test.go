@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base32"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -324,8 +325,13 @@ func TestNewRecoveryCodesEndTheFormerOnes(t *testing.T) {
 		t.Errorf("a new one: %+v", e.Result)
 	}
 	h.settle(tom)
-	if n := h.courier.all(policy.SendNotice); n[len(n)-1].ContactKind != "authenticator_codes" || len(n) != 3 {
-		t.Errorf("told: %+v", n)
+	// The clock may have jumped while one was in hand: then it went out again, as the same message.
+	told := map[string]string{}
+	for _, l := range h.courier.all(policy.SendNotice) {
+		told[l.ID] = l.ContactKind
+	}
+	if kinds := slices.Sorted(maps.Values(told)); !slices.Equal(kinds, []string{"authenticator_codes", "authenticator_codes", "authenticator_enrolled"}) {
+		t.Errorf("told: %v", kinds)
 	}
 	if h.KeepsRecovery(tom, h.account(tom), app.Codes) || h.KeepsRecovery(tom, h.account(tom), app.Codes[:9]) {
 		t.Error("a set with a used code is taken for a whole one")

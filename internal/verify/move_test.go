@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -226,10 +227,10 @@ func TestMoveGoesOnAfterItBrokeOff(t *testing.T) {
 	source := readOnly(onBolt.open(h, h.folder, h.Now))
 	broken := errors.New("pulled the plug")
 	failing := &probe{Store: target}
-	written := 0
+	var written atomic.Int64
 	failing.faults(func(_ context.Context, op, key string) error {
 		if op == "update" && strings.HasPrefix(key, accountPrefix) {
-			if written++; written > 20 {
+			if written.Add(1) > 20 {
 				return broken
 			}
 		}
