@@ -276,15 +276,17 @@ func mayHaveRun(err error) bool {
 
 // readPair reads two keys of one shard.
 func (r *Redis) readPair(ctx context.Context, shard int, a, b string) (first, second string, err error) {
+	apart := false
 	err = r.ask(ctx, shard, func(ctx context.Context, s server) error {
 		cmd := redis.NewSliceCmd(ctx, "mget", a, b)
-		if err := s.run(ctx, cmd); err != nil {
-			return err
+		err := s.run(ctx, cmd)
+		if apart = redis.IsTryAgainError(err); apart {
+			return nil
 		}
 		first, second = text(cmd.Val(), 0), text(cmd.Val(), 1)
-		return nil
+		return err
 	})
-	if redis.IsTryAgainError(err) {
+	if err == nil && apart {
 		// The slot is moving to another node, and one of them is there already. Alone each is found at once.
 		first, err = r.readOne(ctx, shard, a)
 		if err == nil {
