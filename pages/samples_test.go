@@ -191,8 +191,8 @@ func samples() map[string]View {
 		"done-again": Done{Continue: "/", Verified: []string{private.Masked, work.Masked}},
 		"done-none":  Done{Continue: "/"},
 
-		"ask-app":      Ask{Contacts: []Choice{private}, App: true, Overdue: true},
-		"ask-app-only": Ask{App: true, Overdue: true},
+		"ask-app":      Ask{Contacts: []Choice{private}, App: true, Overdue: true, Device: true},
+		"ask-app-only": Ask{App: true, Fresh: true, Post: "fresh"},
 
 		"offer":         Offer{After: 30 * 24 * time.Hour},
 		"offer-quiet":   Offer{},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -486,6 +487,24 @@ func TestReadAppCode(t *testing.T) {
 			t.Errorf("%q is not empty", typed)
 		}
 	}
+}
+
+func FuzzReadAppCode(f *testing.F) {
+	for _, typed := range []string{"123 456", "K7M2Q-9XW4D", "１２３４５６", "\x00", "o0-Il", "٣", "\xff12345"} {
+		f.Add(typed)
+	}
+	f.Fuzz(func(t *testing.T, typed string) {
+		code, empty := ReadAppCode(typed)
+		if code.Digits != "" && (len(code.Digits) != CodeDigits || strings.Trim(code.Digits, "0123456789") != "") ||
+			code.Recovery != "" && (len(code.Recovery) != RecoveryLength || strings.Trim(code.Recovery, RecoveryAlphabet) != "") ||
+			empty && code != (AppCode{}) {
+			t.Errorf("%q: %+v, empty %t", typed, code, empty)
+		}
+		// What people make of a code on its way from the paper to the field does not matter.
+		if again, _ := ReadAppCode(" " + strings.ToLower(code.Recovery) + " "); code.Recovery != "" && again.Recovery != code.Recovery {
+			t.Errorf("%q and %q", code.Recovery, again.Recovery)
+		}
+	})
 }
 
 func TestASeedPrintsAsNothing(t *testing.T) {

@@ -375,6 +375,61 @@ func TestRecoveryCodesOfADoubleClickAndNewOnes(t *testing.T) {
 	}
 }
 
+// A code of the app is a fresh code, too: it allows new recovery codes, and leads back to where they were asked for.
+func TestACodeOfTheAppIsAFreshCode(t *testing.T) {
+	t.Parallel()
+	r := shared(t)
+	tom := newPerson(t, r, "totp.example", "tom")
+	app, recovery, _ := tom.enrol()
+	other := tom.AnotherBrowser()
+	own := other.Visit("/.contactgate/authenticator")
+	if !strings.Contains(own.Text(), "10 recovery codes are left") {
+		t.Fatalf("what there is: %s", own.Text())
+	}
+	fresh := other.Follow(other.Submit(own, "authenticator/codes"))
+	var asked *answer
+	for _, f := range fresh.forms() {
+		if f.Fields.Get("channel") == "authenticator" {
+			asked = other.Post(f.Action, f.Fields)
+		}
+	}
+	if asked == nil {
+		t.Fatalf("the app is not among the ways: %s", fresh.Text())
+	}
+	back := other.Submit(other.Follow(asked), "verify/code", "code", app.at(time.Now().Add(30*time.Second)))
+	if back.Header.Get("Location") != "/.contactgate/authenticator" {
+		t.Fatalf("it leads to %s", back.Header.Get("Location"))
+	}
+	renewed := other.Submit(other.Follow(back), "authenticator/codes")
+	mustStatus(t, renewed, http.StatusOK)
+	codes := shownRecovery.FindAllStringSubmatch(renewed.Body, -1)
+	for _, code := range codes {
+		r.oracle.secret("recovery code", strings.ReplaceAll(code[1], "-", ""))
+	}
+	if len(codes) != 10 || strings.Contains(renewed.Body, recovery[0]) {
+		t.Errorf("new ones: %s", renewed.Text())
+	}
+	// An app never makes a contact verified: where one has to be confirmed it is no way, and what asks for it all the same
+	// leads to those that are.
+	lapsed := other.At("lapsed.example")
+	for end := time.Now().Add(10 * time.Second); ; <-tick() {
+		page := lapsed.Visit("/.contactgate/verify")
+		if f, ok := page.Form("verify/send", 0); ok {
+			if strings.Contains(page.Body, `value="authenticator"`) {
+				t.Error("it is among the ways to confirm a contact")
+			}
+			f.Fields.Set("channel", "authenticator")
+			if a := lapsed.Post(f.Action, f.Fields); !strings.Contains(a.Header.Get("Location"), "/.contactgate/verify") || strings.Contains(a.Header.Get("Location"), "code") {
+				t.Errorf("asked for all the same: %d %s", a.StatusCode, a.Header.Get("Location"))
+			}
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the confirmation does not lapse: %s", page.Text())
+		}
+	}
+}
+
 // The offer comes after the first proof; "later" and "not needed" lead on, and it does not come again that day.
 func TestAuthenticatorOfferIsMadeOnce(t *testing.T) {
 	t.Parallel()

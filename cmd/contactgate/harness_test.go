@@ -379,6 +379,7 @@ func sharedSites(r *rig) []site {
 		{Host: "quick.example", Gate: "realm quick\ngrace 30s\nunseen 30s\nask_every 3s\n" + quickCodes},
 		{Host: "device.example device2.example", Gate: "realm device\ndevice_code on\n" + deviceCodes},
 		{Host: "totp.example", Gate: "realm totp\ndevice_code on\nremind_authenticator 30d\nlimits {\nresend_after 1s\nsends_per_hour 100\nsends_per_day 100\n}"},
+		{Host: "lapsed.example", Gate: "realm totp\nreconfirm 1s\nremind_authenticator off"},
 		{Host: "tries.example", Gate: "realm tries\ndevice_code on\nremind_authenticator 30d\nlimits {\nauthenticator_tries 150\n}"},
 		{Host: "brief.example", Gate: "realm device\ndevice_code on\ntrust 3s\n" + deviceCodes},
 		{Host: "lapse.example", Gate: "realm lapse\ngrace 2s\nunseen 2s\nask_every 1s\nreconfirm 2s"},
