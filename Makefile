@@ -44,7 +44,7 @@ screenshots: ## every page in every state to screenshots/, and docs/screenshot.p
 	cd cmd/contactgate/browser && node readme.mjs $(CURDIR)/screenshots $(CURDIR)/docs/screenshot.png
 
 fuzz: ## long fuzzing of everything that a client can spell (FUZZTIME=10m each)
-	@for folder in policy pages internal/identity; do \
+	@for folder in policy pages internal/identity internal/verify; do \
 		for target in $$(grep -rhoE '^func Fuzz[A-Za-z0-9]+' $$folder/*_test.go | cut -d' ' -f2); do \
 			go test ./$$folder -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME); done; done
 

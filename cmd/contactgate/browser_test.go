@@ -73,7 +73,15 @@ func startStage(t *testing.T) *stage {
 	control := httptest.NewServer(http.HandlerFunc(s.control))
 	t.Cleanup(control.Close)
 
-	s.rig = startRig(t, func(r *rig) string { return r.caddyfile(stageSettings, stageSites(app.URL)...) })
+	s.rig = startRig(t, func(r *rig) string {
+		sites := stageSites(app.URL)
+		for i := range sites {
+			if sites[i].Identity != "" {
+				sites[i].Before = r.namesPhones()
+			}
+		}
+		return r.caddyfile(stageSettings, sites...)
+	})
 	s.pages.elsewhere = "https://elsewhere.localhost:" + s.port
 	lost := startRig(t, func(r *rig) string { return r.caddyfile(stageSettings, stageSites(app.URL)[:1]...) })
 	loseStore(t, lost)
@@ -91,7 +99,7 @@ func startStage(t *testing.T) *stage {
 	return s
 }
 
-const stageSettings = "channels JP sms voice\nchannels US sms\nsign_out /logout\nsupport mailto:help@example.com\nremind_authenticator off"
+const stageSettings = "channels JP sms voice\nchannels US FR sms\nsign_out /logout\nsupport mailto:help@example.com\nremind_authenticator off"
 
 // stageSites have a realm each, so that nobody is known at two of them.
 func stageSites(app string) []site {
@@ -103,6 +111,7 @@ func stageSites(app string) []site {
 		{Host: "lapse.localhost", Gate: "reconfirm 4s\nask_every 1s"},
 		{Host: "device.localhost", Gate: "device_code on"},
 		{Host: "totp.localhost", Gate: "device_code on\nremind_authenticator 30d"},
+		{Host: "phone.localhost", Identity: withPhone},
 		// An origin where the app sends people, and which is not ours. Its gate never interrupts.
 		{Host: "elsewhere.localhost", Gate: "mode observe"},
 	}
@@ -213,10 +222,14 @@ func (s *stage) control(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	switch r.URL.Path {
 	case "/sign-in": // what the sign-in says of somebody
-		s.Auth.Say(q.Get("as"), signedIn(q.Get("user"), q.Get("email")))
+		says := signedIn(q.Get("user"), q.Get("email"))
 		if q.Get("email") != "" {
 			s.oracle.secret("address", q.Get("email"))
 		}
+		if q.Get("phone") != "" {
+			says["Remote-Phone"] = []string{q.Get("phone")}
+		}
+		s.Auth.Say(q.Get("as"), says)
 	case "/mails":
 		s.mails(w, q)
 	case "/phones":

@@ -18,7 +18,7 @@ after(async () => {
 });
 
 /** Somebody with a browser of their own, signed in. `address` null: the sign-in names none. */
-export async function person(user, { site = "app", address = `${user}@example.com`, lang = "en", js = true, width = 390, height = 780 } = {}) {
+export async function person(user, { site = "app", address = `${user}@example.com`, phone = "", lang = "en", js = true, width = 390, height = 780 } = {}) {
   const context = await browser.newContext({
     javaScriptEnabled: js,
     locale: locales[lang] ?? lang,
@@ -28,7 +28,7 @@ export async function person(user, { site = "app", address = `${user}@example.co
   });
   context.setDefaultTimeout(20_000);
   const faults = [];
-  const somebody = { context, user, address, site, origin: stage[site], faults, mails: 0 };
+  const somebody = { context, user, address, phone, site, origin: stage[site], faults, mails: 0 };
   context.on("page", (page) => watch(page, faults));
   context.on("request", (request) => {
     // Our own forms must say where they come from: with "Origin: null" they would be refused.
@@ -42,7 +42,7 @@ export async function person(user, { site = "app", address = `${user}@example.co
 /** Signs somebody in: the sign-in knows them by a cookie, and says who they are and at which address. */
 export async function signIn(somebody, address, user = somebody.user) {
   const session = `session-of-${user}`;
-  await control(`/sign-in?${new URLSearchParams({ as: session, user, email: address ?? "" })}`);
+  await control(`/sign-in?${new URLSearchParams({ as: session, user, email: address ?? "", phone: somebody.phone })}`);
   await somebody.context.addCookies([{ name: "sess", value: session, domain: new URL(somebody.origin).hostname, path: "/", secure: true }]);
   somebody.address = address;
 }
@@ -88,6 +88,13 @@ export async function mail(to, n = 1) {
   const list = await control(`/mails?to=${encodeURIComponent(to)}&n=${n}`);
   assert.ok(list.length >= n, `mail ${n} to ${to} did not arrive`);
   return list[n - 1];
+}
+
+/** The code of the latest text ("sms") or call ("voice") to a number; it is waited for. */
+export async function phoneCode(channel, to) {
+  const list = await control(`/phones?${new URLSearchParams({ channel, to })}`);
+  assert.ok(list.length > 0, `no ${channel} to ${to} arrived`);
+  return list.at(-1).Code;
 }
 
 export const own = (somebody, name) => `${somebody.origin}${prefix}/${name}`;
@@ -183,7 +190,7 @@ export async function fits(page) {
           complaints.push(`${when}: ${describe(e)} is cut`);
         }
       }
-      for (const e of document.querySelectorAll("button, .button, nav a, input:not([type=hidden])")) {
+      for (const e of document.querySelectorAll("button, .button, nav a, select, input:not([type=hidden])")) {
         // A choice is as large as the words around it.
         const box = (e.closest("label") ?? e).getBoundingClientRect();
         if (visible(e) && (box.height < 43.5 || box.width < 43.5)) complaints.push(`${when}: ${describe(e)} is ${box.width} × ${box.height}`);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { appCode, askForCode, control, expectError, expectPath, form, go, locales, look, mail, own, person, prefix, press, shoot, signIn, visit } from "./lib.mjs";
+import { appCode, askForCode, control, expectError, expectPath, form, go, locales, look, mail, own, person, phoneCode, prefix, press, shoot, signIn, visit } from "./lib.mjs";
 
 const lang = process.env.LANG_OF_PAGES;
 assert.ok(lang in locales, "LANG_OF_PAGES names the language");
@@ -147,6 +147,84 @@ someone("adding", {}, async (me, page, seen) => {
   await go(page, () => press(page, "contacts/new"));
   await expectPath(page, `${prefix}/verify/code`);
   await seen("code-adding");
+});
+
+// Numbers of the two languages apart: one phone would have one limit.
+const number = (end) => `090-1${lang === "ja" ? "7" : "2"}22-${end}`;
+const e164 = (written) => "+81" + written.replaceAll("-", "").slice(1);
+const byChannel = (page, channel) => page.locator(`form:has(input[name=channel][value=${channel}]) button`).first().click();
+
+someone("phone", { site: "phone", phone: number("5634") }, async (me, page, seen) => {
+  assert.equal(await page.locator("ul.contacts li").count(), 2);
+  await seen("ask-phone");
+  await go(page, () => byChannel(page, "voice"));
+  await seen("prove-call");
+  await page.goto(own(me, "verify"));
+  await go(page, () => byChannel(page, "sms"));
+  await seen("prove-text");
+  for (const [typed, state] of [["", "prove-phone-empty"], ["34", "prove-phone-digits"], ["0034", "prove-phone-mismatch"], ["0134", ""], ["0234", "prove-phone-spent"], ["5634", "prove-phone-whole"]]) {
+    assert.equal((await prove(page, typed)).status(), 422);
+    await expectError(page, lang);
+    if (state) await seen(state);
+  }
+  await prove(page, number("5634"));
+  await expectPath(page, `${prefix}/verify/code`);
+  await seen("code-text");
+  assert.equal((await enter(page, "12345x")).status(), 422);
+  await seen("code-text-letters");
+  await enter(page, await phoneCode("sms", e164(number("5634"))));
+  await seen("done-phone");
+  await page.goto(own(me, "help"));
+  await seen("help-phones");
+});
+
+someone("called", { site: "phone", address: null, phone: lang === "ja" ? "03-3456-7820" : "03-3456-7821" }, async (me, page, seen) => {
+  await seen("ask-landline");
+  await go(page, () => press(page, "verify/send"));
+  await prove(page, me.phone);
+  await expectPath(page, `${prefix}/verify/code`);
+  await seen("code-call");
+});
+
+someone("number", { site: "phone", address: null }, async (me, page, seen) => {
+  await expectPath(page, `${prefix}/contacts/new`);
+  await seen("add-kinds");
+  await page.locator(".kinds a").nth(1).click();
+  await page.waitForSelector("select");
+  await seen("add-phone");
+  const add = async (country, typed, channel = "sms") => {
+    await page.selectOption("#country", country);
+    await page.fill("#address", typed);
+    if (channel) await page.check(`input[value=${channel}]`);
+    return go(page, () => press(page, "contacts/new"));
+  };
+  for (const [country, typed, state] of [["JP", "", "empty"], ["JP", "090-1234-567", "number"], ["JP", "0990-123456", "kind"], ["JP", "+881612345678", "country"],
+    ["JP", "090-1234-5678;ext=9", "extension"], ["FR", "01 23 45 67 89", "line"]]) {
+    assert.equal((await add(country, typed, "voice")).status(), 422, typed);
+    await expectError(page, lang);
+    assert.equal(await page.inputValue("#address"), typed);
+    assert.equal(await page.inputValue("#country"), country);
+    assert.ok(await page.isChecked("input[value=voice]"), "the choice is kept");
+    await seen(`add-phone-${state}`);
+  }
+  await add("FR", `06 12 34 5${lang === "ja" ? "7" : "6"} 78`, "voice");
+  await expectPath(page, `${prefix}/verify/code`);
+  await seen("code-text-only");
+  await page.goto(own(me, "contacts/new?kind=phone"));
+  await add("JP", `050-1234-78${lang === "ja" ? "20" : "21"}`);
+  await seen("code-call-only");
+});
+
+someone("lossy", { site: "phone", address: `hanako.${lang}@docomo.ne.jp` }, async (me, page, seen) => {
+  await go(page, () => press(page, "verify/send"));
+  await seen("prove-lossy");
+  await page.goto(own(me, "contacts/new"));
+  await page.fill("#address", `hanako.${lang}@softbank.ne.jp`);
+  assert.equal((await go(page, () => press(page, "contacts/new"))).status(), 200);
+  assert.equal(await page.evaluate(() => document.activeElement?.id), "lossy", "the warning has the focus");
+  await seen("add-lossy");
+  await go(page, () => press(page, "contacts/new"));
+  await expectPath(page, `${prefix}/verify/code`);
 });
 
 someone("nothing", { address: null }, async (me, page, seen) => {
