@@ -68,7 +68,7 @@ var endpoints = map[string]endpoint{
 	"authenticator/download": {post: (*visit).saveCodes, fields: []string{"codes"}},
 	"authenticator/remove":   {post: (*visit).removeApp},
 
-	"help":     {get: (*visit).help},
+	"help":     {get: (*visit).help, post: (*visit).askHelp, fields: []string{"problem", "detail", "reach"}, stale: (*visit).helpAgain},
 	"language": {post: (*visit).language, fields: []string{"language", "here"}},
 	"status":   {get: (*visit).status},
 }
@@ -773,10 +773,6 @@ func (x *visit) goingTo(a *policy.Account) string {
 	return "/"
 }
 
-func (x *visit) help() error {
-	return x.page(http.StatusOK, pages.Help{Support: x.support, From: x.app.mailFrom, Phones: len(x.rules.Countries) > 0})
-}
-
 // language remembers the choice in the browser session and shows the page again that it was made on.
 func (x *visit) language() error {
 	x.session.Language = x.pages.MatchLanguage(x.form.Get("language"), "")
@@ -860,7 +856,7 @@ func (x *visit) page(status int, v pages.View) error {
 		f.Here = "verify"
 	}
 	if x.who.User == "" { // there is no other page for nobody
-		f.LanguageAction = x.here
+		f.LanguageAction, f.SignedOut, f.Support = x.here, true, x.support
 	}
 	f.Token = func(action string) string {
 		token := x.live.flow.FormToken(x.v, action)

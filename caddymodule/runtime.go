@@ -281,7 +281,7 @@ func (g *Gate) letter(l verify.Letter) delivery.Letter {
 	letter := delivery.Letter{
 		ID: l.ID, Kind: l.Kind, Channel: l.Channel, To: l.To, Language: l.Language, Code: l.Code, Host: l.Host,
 		Browser: l.Browser, ContactKind: l.ContactKind, At: l.At, Ends: l.Ends, HoldUntil: l.HoldUntil, Adding: l.Adding,
-		Link: l.Link, LinkEnds: l.LinkEnds, Page: l.Page, Reference: l.Reference, Realm: l.Realm, User: l.User, By: l.By,
+		Link: l.Link, LinkEnds: l.LinkEnds, Page: l.Page, Reference: l.Reference, Realm: l.Realm, User: l.User, By: l.By, Help: l.Help,
 	}
 	if policy.SendKind(l.Kind).ToOperator() {
 		letter.To, _ = mailAddress(g.support)

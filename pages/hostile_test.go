@@ -133,7 +133,7 @@ func TestTextFromPeopleIsInertInEveryState(t *testing.T) {
 			v.Masked, v.Verified = s, []string{s}
 			return v
 		case Help:
-			v.From = s
+			v.From, v.Detail, v.Reach = s, s, s
 			return v
 		}
 		return v
@@ -210,7 +210,19 @@ func TestTextFromPeopleStaysOnItsLineInOperatorsMails(t *testing.T) {
 		if strings.ContainsAny(subject, "\r\n") || strings.ContainsAny(text, "\u202E\u2066\u200F\x00\x1b\r") {
 			t.Errorf("%.40q: %q %q", s, subject, text)
 		}
-		return strings.Count(text, "\n")
+		count := strings.Count(text, "\n")
+		subject, text, err = r.HelpMail(HelpMail{Reference: s, Realm: s, User: s, Standing: s, Host: s, Problem: s, Reach: s, At: now, Detail: "one\n" + s + "\nthree"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.ContainsAny(subject, "\r\n") || strings.ContainsAny(text, "\u202E\u2066\u200F\x00\x1b\r") {
+			t.Errorf("%.40q: %q %q", s, subject, text)
+		}
+		// What somebody writes may have lines of its own, and each is marked.
+		if got := strings.Count(text, "\n> "); got != 3+strings.Count(s, "\n") {
+			t.Errorf("%.40q: %d marked lines", s, got)
+		}
+		return count + strings.Count(text, "\n") - strings.Count(s, "\n")
 	}
 	for _, payload := range hostile {
 		if got, want := lines(payload), lines("plain"); got != want {

@@ -19,7 +19,7 @@ type mailTemplates struct {
 var (
 	mailNames = []string{"code", "notice"}
 	// plainMails are text only: the people who run the site get them.
-	plainMails = []string{"stopped"}
+	plainMails = []string{"stopped", "help"}
 )
 
 func parseMails(src source) (mailTemplates, error) {
@@ -128,6 +128,19 @@ func (r *Renderer) StoppedMail(m StoppedMail) (subject, text string, err error) 
 	text, err = r.writePlain("stopped", m, m.At)
 	return subject, text, err
 }
+
+// HelpMail writes the mail of somebody who is stuck, in the same way.
+func (r *Renderer) HelpMail(m HelpMail) (subject, text string, err error) {
+	m.Realm, m.User, m.Standing, m.Host, m.Reach, m.Reference = tame(m.Realm), tame(m.User), tame(m.Standing), tame(m.Host), tame(m.Reach), tame(m.Reference)
+	if subject, err = r.catalogs[0].plain("mail.help.subject", "Brand", r.brand.Name, "ID", m.Reference); err != nil {
+		return "", "", err
+	}
+	text, err = r.writePlain("help", m, m.At)
+	return subject, text, err
+}
+
+// Lines are what somebody wrote, line by line.
+func (m HelpMail) Lines() []string { return tameLines(m.Detail) }
 
 func (r *Renderer) writePlain(name string, m any, at time.Time) (string, error) {
 	var text bytes.Buffer

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/contactgate/contactgate/policy"
 )
 
 // page is what a template sees: the frame, the view, and the words.
@@ -123,6 +125,26 @@ func (p *page) LanguageForm() string {
 	}
 	return "language"
 }
+
+// Lines is what somebody typed in several lines, as it is shown again.
+func (p *page) Lines(typed string) string { return strings.Join(tameLines(typed), "\n") }
+
+// HelpProblem names a problem that help is asked for with.
+func (p *page) HelpProblem(problem string) (string, error) {
+	id, ok := helpProblems[problem]
+	if !ok {
+		id = "help.problem_other"
+	}
+	return p.T(id)
+}
+
+var helpProblems = map[string]string{
+	"no_code": "help.problem_no_code", "wrong_code": "help.problem_wrong_code", "no_contact": "help.problem_no_contact",
+	"stopped": "help.problem_stopped", "not_me": "help.problem_not_me", "other": "help.problem_other",
+}
+
+// HelpProblems are what there is to choose from.
+func (p *page) HelpProblems() []string { return policy.HelpProblems }
 
 // NoticeForm is where "this was not me" is posted.
 func (p *page) NoticeForm() string {
@@ -241,6 +263,8 @@ func (p *page) Wrong() bool {
 		return v.Problem != ""
 	case Notice:
 		return v.Problem != "" || v.State == "gone"
+	case Help:
+		return v.Fault != ""
 	case Offer:
 		return v.Expired
 	case Setup:

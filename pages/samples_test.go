@@ -236,6 +236,17 @@ func samples() map[string]View {
 		"done-held": Done{Masked: private.Masked, Continue: "/", Verified: []string{private.Masked}, Held: []Choice{work}},
 		"undone":    Undone{Masked: work.Masked},
 
+		"help-form":        Help{Support: "mailto:help@example.com", From: sender, Form: true},
+		"help-frozen":      Help{Support: "mailto:help@example.com", From: sender, Form: true, Frozen: true, Problem: "stopped"},
+		"help-problem":     Help{Form: true, Fault: "problem", Detail: "The code does not arrive.\nI waited.", Reach: "anna@example.org"},
+		"help-detail":      Help{Form: true, Fault: "detail", Problem: "no_code", Reach: "anna@example.org"},
+		"help-detail-long": Help{Form: true, Fault: "detail_long", Problem: "no_code", Detail: "Long.", Reach: "anna@example.org"},
+		"help-reach":       Help{Form: true, Fault: "reach", Problem: "not_me", Detail: "Somebody changed my address."},
+		"help-reach-long":  Help{Form: true, Fault: "reach_long", Problem: "not_me", Detail: "Somebody changed my address.", Reach: "by letter to a very long address"},
+		"help-wait":        Help{Form: true, Fault: "wait", Wait: 41 * time.Minute, Problem: "other", Detail: "Again.", Reach: "anna@example.org"},
+		"help-sent":        HelpSent{Reference: "K7QX2MPA4D"},
+		"help-sent-frozen": HelpSent{Reference: "K7QX2MPA4D", Frozen: true},
+
 		"notice":         Notice{Token: noticeToken, Support: "mailto:help@example.com"},
 		"notice-code":    Notice{Support: "mailto:help@example.com"},
 		"notice-empty":   Notice{Problem: "empty"},
@@ -289,6 +300,8 @@ func plainSamples(r *Renderer) map[string][2]string {
 		}
 	}
 	keep("stopped")(r.StoppedMail(StoppedMail{Reference: "K7QX2MPA4D", Realm: "example", User: "山田 anna", By: "an****@example.com", At: now, Host: "app.example.com"}))
+	keep("help")(r.HelpMail(HelpMail{Reference: "K7QX2MPA4D", Realm: "example", User: "anna", Standing: "overdue", At: now, Host: "app.example.com",
+		Problem: "no_contact", Detail: "I changed my provider.\n\nReference: nothing of this is one", Reach: "+81 90 1234 5634"}))
 	return list
 }
 

@@ -108,6 +108,15 @@ func tame(s string) string {
 	}, s)
 }
 
+// tameLines keeps the lines of a longer text.
+func tameLines(s string) []string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = tame(lines[i])
+	}
+	return lines
+}
+
 func escape(s string) string { return html.EscapeString(tame(s)) }
 
 // moment puts a time into words, in the zone of the site and with its name: "Mon 30 Nov 09:00 JST".

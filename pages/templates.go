@@ -10,7 +10,7 @@ import (
 )
 
 // views lists every page, with nothing in it.
-var views = []View{Ask{}, Prove{}, Code{}, Add{}, Offer{}, Setup{}, Recovery{}, App{}, AppCode{}, Done{}, NotSent{}, Frozen{}, Notice{}, Undone{}, Stale{}, Help{}, Trouble{}}
+var views = []View{Ask{}, Prove{}, Code{}, Add{}, Offer{}, Setup{}, Recovery{}, App{}, AppCode{}, Done{}, NotSent{}, Frozen{}, Notice{}, Undone{}, Stale{}, Help{}, HelpSent{}, Trouble{}}
 
 type templates map[string]*template.Template
 
@@ -83,9 +83,9 @@ func (r *Renderer) rehearse() error {
 		}
 		faults = append(faults, r.rehearsePhones(c.tag.String()))
 	}
-	if _, _, err := r.StoppedMail(StoppedMail{By: "-"}); err != nil {
-		faults = append(faults, err)
-	}
+	_, _, stopped := r.StoppedMail(StoppedMail{By: "-"})
+	_, _, help := r.HelpMail(HelpMail{Detail: "-"})
+	faults = append(faults, stopped, help)
 	return errors.Join(faults...)
 }
 

@@ -16,6 +16,10 @@ type Frame struct {
 	Return string
 	// Here is the GET address, below the prefix, to come back to after the language was changed ("verify", "contacts/new").
 	Here string
+	// SignedOut: nobody is signed in, so our page of help is not for them; Support is what the operator named instead, a mailto:
+	// or https: address or empty.
+	SignedOut bool
+	Support   string
 	// LanguageAction is where the choice of a language is posted, below the prefix. Empty: "language".
 	LanguageAction string
 	// Incident is an ID that support can find in the log; empty hides it.
@@ -294,6 +298,23 @@ type Help struct {
 	From string
 	// Phones: codes go to phones, too.
 	Phones bool
+	// Frozen: the account is stopped, so that there is nothing to try.
+	Frozen bool
+	// Form: the people who run the site can be written to here.
+	Form bool
+	// Problem is what was chosen (one of policy.HelpProblems), Detail and Reach what was typed.
+	Problem, Detail, Reach string
+	// Fault is what is wrong with that: "", "problem", "detail", "detail_long", "reach", "reach_long" or "wait" (written too
+	// often; see Wait).
+	Fault string
+	Wait  time.Duration
+}
+
+// HelpSent tells that a message to the people who run the site is on its way. (GET help, after POST)
+type HelpSent struct {
+	Reference string
+	// Frozen: the account is stopped, so that there is nowhere to go on to.
+	Frozen bool
 }
 
 // Trouble is every other ending.
@@ -321,6 +342,7 @@ func (Frozen) template() string   { return "frozen" }
 func (Undone) template() string   { return "undone" }
 func (Notice) template() string   { return "notice" }
 func (Stale) template() string    { return "stale" }
+func (HelpSent) template() string { return "helpsent" }
 func (Help) template() string     { return "help" }
 func (Trouble) template() string  { return "trouble" }
 
@@ -356,6 +378,16 @@ type StoppedMail struct {
 	By   string
 	At   time.Time
 	Host string
+}
+
+// HelpMail tells the people who run the site that somebody is stuck. What that person writes is kept as text, each line of it
+// marked.
+type HelpMail struct {
+	Reference, Realm, User, Standing string
+	At                               time.Time
+	Host                             string
+	// Problem is one of policy.HelpProblems.
+	Problem, Detail, Reach string
 }
 
 // CodeText is the text message that carries a code.

@@ -53,6 +53,8 @@ type Account struct {
 
 	// Notices are those of the last 30 days whose readers have said "this was not me".
 	Notices []SpentNotice `cbor:"21,keyasint,omitzero"`
+	// Helps are messages to the people who run the site, of the last 24 h.
+	Helps Tally `cbor:"25,keyasint,omitzero"`
 	// SessionsSince: browser sessions of the gate that began before are over.
 	SessionsSince time.Time `cbor:"26,keyasint,omitzero"`
 

@@ -26,10 +26,12 @@ const (
 	SendNotice SendKind = "notice"
 	// SendStopped tells the people who run the site that somebody said "this was not me".
 	SendStopped SendKind = "stopped"
+	// SendHelp tells them that somebody is stuck.
+	SendHelp SendKind = "help"
 )
 
 // ToOperator tells that the people who run the site get it, at an address that is in the configuration.
-func (k SendKind) ToOperator() bool { return k == SendStopped }
+func (k SendKind) ToOperator() bool { return k == SendStopped || k == SendHelp }
 
 // Send is a message that no carrier has taken yet: a row in the account's own record, so that it is there exactly
 // when the state that it belongs to is there.
@@ -66,6 +68,8 @@ type Send struct {
 	Reference string `cbor:"18,keyasint,omitzero"`
 	// By is the contact of whoever it is from, masked.
 	By string `cbor:"19,keyasint,omitzero"`
+	// Help is what somebody who is stuck writes.
+	Help *HelpRequest `cbor:"20,keyasint,omitzero"`
 }
 
 // mostHanded keeps promise P6 for codes: after a crash or a lost answer at most once more. Everything else is tried until it

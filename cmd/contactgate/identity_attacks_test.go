@@ -45,7 +45,7 @@ func TestA01NobodyPassesToTheAppsOwnSignIn(t *testing.T) {
 }
 
 // postRoutes are the routes of this version that take a form.
-var postRoutes = []string{"verify/send", "verify/code", "verify/resend", "verify/later", "contacts/new", "language"}
+var postRoutes = []string{"verify/send", "verify/code", "verify/resend", "verify/later", "contacts/new", "contacts/undo", "help", "language"}
 
 func TestA02IdentityHeaderOfAClientIsNoIdentity(t *testing.T) {
 	t.Parallel()

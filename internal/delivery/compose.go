@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/contactgate/contactgate/pages"
+	"github.com/contactgate/contactgate/policy"
 )
 
 // Texts are the words of the messages. pages.Renderer has them.
@@ -17,13 +18,14 @@ type Texts interface {
 	NoticeText(lang string, m pages.NoticeText) (string, error)
 	CodeCall(lang string, m pages.CodeCall) (greeting, text string, err error)
 	StoppedMail(m pages.StoppedMail) (subject, text string, err error)
+	HelpMail(m pages.HelpMail) (subject, text string, err error)
 }
 
 // Letter is a row that is to be sent, in the words of the domain.
 type Letter struct {
 	// ID becomes Message.ID.
 	ID string
-	// Kind is "code" or "notice"; or "stopped", to the people who run the site.
+	// Kind is "code" or "notice"; or "stopped" and "help", to the people who run the site.
 	Kind string
 	// Channel is "email", "sms" or "voice".
 	Channel string
@@ -46,6 +48,8 @@ type Letter struct {
 	LinkEnds time.Time
 	// Reference, Realm, User and By, which is masked, are for the people who run the site.
 	Reference, Realm, User, By string
+	// Help is what somebody who is stuck writes to them.
+	Help policy.HelpRequest
 }
 
 // Composer turns rows into messages.
@@ -67,6 +71,11 @@ func (c *Composer) Compose(l Letter) (Message, error) {
 	case "stopped":
 		m.Subject, m.Text, err = c.texts.StoppedMail(pages.StoppedMail{
 			Reference: l.Reference, Realm: l.Realm, User: l.User, By: l.By, At: l.At, Host: l.Host,
+		})
+	case "help":
+		m.Subject, m.Text, err = c.texts.HelpMail(pages.HelpMail{
+			Reference: l.Reference, Realm: l.Realm, User: l.User, Standing: l.Help.Standing, At: l.At, Host: l.Host,
+			Problem: l.Help.Problem, Detail: l.Help.Detail, Reach: l.Help.Reach,
 		})
 	default:
 		return Message{}, fmt.Errorf("compose a message: unknown kind %q", l.Kind)
@@ -120,7 +129,7 @@ func (l Letter) minutes() int {
 
 // withoutSecrets drops the words of an error that repeats what it was rendering. Operators bring their own templates.
 func (l Letter) withoutSecrets(err error) error {
-	for _, secret := range []string{l.Code, l.To, l.Link} {
+	for _, secret := range []string{l.Code, l.To, l.Link, l.Help.Detail, l.Help.Reach} {
 		if secret != "" && strings.Contains(err.Error(), secret) {
 			return errors.New("its template failed")
 		}

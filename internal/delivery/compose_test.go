@@ -44,6 +44,10 @@ func (w words) StoppedMail(m pages.StoppedMail) (subject, text string, err error
 	return "stopped", fmt.Sprintf("%+v", m), w.err
 }
 
+func (w words) HelpMail(m pages.HelpMail) (subject, text string, err error) {
+	return "help", fmt.Sprintf("%+v", m), w.err
+}
+
 func letter(kind string) delivery.Letter {
 	at := time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)
 	return delivery.Letter{

@@ -32,6 +32,7 @@ type Letter struct {
 	LinkEnds   time.Time
 	// What the people who run the site are told: which account, and what about. By is a contact, masked.
 	Realm, User, Reference, By string
+	Help                       policy.HelpRequest
 }
 
 const (
@@ -294,10 +295,14 @@ func (f *Flow) letter(a *policy.Account, s policy.Send) (Letter, error) {
 
 // operatorLetter is for the people who run the site. Their address is in the configuration, where the courier finds it.
 func (f *Flow) operatorLetter(a *policy.Account, s policy.Send) Letter {
-	return Letter{
-		ID: s.ID, Kind: string(s.Kind), Channel: string(s.Channel), Host: s.Host, At: s.At, Ends: s.Ends,
+	l := Letter{
+		ID: s.ID, Kind: string(s.Kind), Channel: string(s.Channel), Host: s.Host, Browser: s.Browser, At: s.At, Ends: s.Ends,
 		Realm: a.Realm, User: a.User, Reference: s.Reference, By: s.By,
 	}
+	if s.Help != nil {
+		l.Help = *s.Help
+	}
+	return l
 }
 
 // code derives the code of a challenge (rule 5): HMAC over the account, the contact and the nonce, cut to digits.
