@@ -856,7 +856,7 @@ func (x *visit) page(status int, v pages.View) error {
 		f.Here = "verify"
 	}
 	if x.who.User == "" { // there is no other page for nobody
-		f.LanguageAction, f.SignedOut, f.Support = x.here, true, x.support
+		f.LanguageAction, f.SignedOut, f.Support, f.Linked = x.here, true, x.support, strings.Contains(x.here, "/")
 	}
 	f.Token = func(action string) string {
 		token := x.live.flow.FormToken(x.v, action)

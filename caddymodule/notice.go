@@ -66,7 +66,7 @@ func (x *visit) answerNotice(ask pages.Notice) error {
 			return x.failed(err)
 		}
 		limitUnreadBody(x.w, x.r)
-		return x.show(x.w, x.r, refused.status, pages.Trouble{Kind: refused.kind, Back: x.prefix + "/" + x.here})
+		return x.page(refused.status, pages.Trouble{Kind: refused.kind, Back: x.prefix + "/" + x.here})
 	}
 	x.form = form
 	switch {

@@ -520,3 +520,21 @@ func TestTheCountdownHasTheWordsOfThePage(t *testing.T) {
 		})
 	}
 }
+
+// A link that is good for something stands in the address of its page: neither our own files nor anybody else learn it. Yet
+// the policy names the origin, or our own forms would come from "null".
+func TestAnAddressWithALinkIsToldToNobody(t *testing.T) {
+	r := mustNew(t, testConfig())
+	for _, v := range []View{Notice{Token: noticeToken}, Notice{State: "gone"}, Stale{NoCookies: true}, Trouble{Kind: "badrequest"}} {
+		f := frame("en", "notice")
+		if body := render(t, r, f, v).Body.String(); strings.Contains(body, "referrer") {
+			t.Errorf("%T: a policy of its own without need", v)
+		}
+		f.Linked = true
+		body := render(t, r, f, v).Body.String()
+		policy, sheet := strings.Index(body, `<meta name="referrer" content="strict-origin">`), strings.Index(body, "<link ")
+		if policy < 0 || policy > sheet {
+			t.Errorf("%T: the policy is at %d, the first file at %d", v, policy, sheet)
+		}
+	}
+}

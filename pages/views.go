@@ -20,6 +20,8 @@ type Frame struct {
 	// or https: address or empty.
 	SignedOut bool
 	Support   string
+	// Linked: the page's own address holds what a link of ours is good for. No other address may learn it.
+	Linked bool
 	// LanguageAction is where the choice of a language is posted, below the prefix. Empty: "language".
 	LanguageAction string
 	// Incident is an ID that support can find in the log; empty hides it.

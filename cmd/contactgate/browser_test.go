@@ -238,6 +238,11 @@ func (s *stage) control(w http.ResponseWriter, r *http.Request) {
 		s.pages.mu.Lock()
 		defer s.pages.mu.Unlock()
 		_ = json.NewEncoder(w).Encode(append([]string{}, s.pages.notes...))
+	case "/accounts": // an operator changes somebody's account
+		question, _ := json.Marshal(map[string]string{"realm": q.Get("realm"), "user": q.Get("user"), "reason": "a test"})
+		if status, body, err := s.ask("accounts/"+q.Get("verb"), question); err != nil || status != http.StatusOK {
+			http.Error(w, fmt.Sprint(err, body), http.StatusBadGateway)
+		}
 	case "/refuse":
 		s.Mail.Set(smtptest.Rcpt, smtptest.Fault{Code: 550, Text: "5.1.1 no such user"})
 	case "/unreachable":

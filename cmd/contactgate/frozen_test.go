@@ -2,17 +2,13 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
-	"io"
-	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Admin asks a route of the admin API, and gives status and body.
@@ -22,27 +18,20 @@ func (r *rig) Admin(t *testing.T, route string, question any, header ...string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, err := http.NewRequest(http.MethodPost, "http://127.0.0.1/contactgate/"+route, bytes.NewReader(body))
+	status, text, err := r.ask(route, body, header...)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return status, text
+}
+
+func (r *rig) ask(route string, question []byte, header ...string) (status int, body string, err error) {
+	req, err := http.NewRequest(http.MethodPost, "http://127.0.0.1/contactgate/"+route, bytes.NewReader(question))
+	if err != nil {
+		return 0, "", err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(r.dir, "admin.sock"))
-		},
-	}}
-	resp, err := client.Do(withHeader(req, header))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(text)
+	return r.admin(withHeader(req, header))
 }
 
 // account is an answer of the admin API.
