@@ -125,7 +125,7 @@ func (a *Account) VerifiedContact(r *Rules, kind Kind, now time.Time) *Contact {
 	var best *Contact
 	for i := range a.Contacts {
 		c := &a.Contacts[i]
-		if c.Kind != kind || !c.Counts(now) || !r.young(c, now) {
+		if c.Kind != kind || !r.Confirmed(c, now) {
 			continue
 		}
 		if best == nil || c.Primary || !best.Primary && c.Added.Before(best.Added) {

@@ -29,13 +29,18 @@ const (
 	AuthenticatorAnswer Happening = 15
 	WrongProofTried     Happening = 16
 	DeadlineMoved       Happening = 17
+	WrongAppCodeTried   Happening = 18
+	ContactUndone       Happening = 19
+	AccountFrozen       Happening = 20
+	AccountUnfrozen     Happening = 21
 )
 
-// happenings are their names: those of the audit log.
+// happenings are their names: those of the audit log, where a line of it says no more than that.
 var happenings = [...]string{
 	"", "grace_started", "code_asked", "code_wrong", "contact_added", "contact_verified", "contact_removed", "contact_primary",
 	"device_trusted", "device_revoked", "devices_revoked", "authenticator_enrolled", "authenticator_removed",
 	"recovery_codes_renewed", "recovery_code_used", "authenticator_code", "proof_wrong", "deadline_moved",
+	"authenticator_wrong", "contact_undone", "account_frozen", "account_unfrozen",
 }
 
 func (h Happening) String() string {
@@ -78,13 +83,23 @@ func (a *Account) Note(what Happening, contact Address, browser string, now time
 	if contact != "" {
 		e.Contact = brief(contact.String())
 	}
-	if n := len(a.Activity); n > 0 && e.repeats(a.Activity[n-1]) {
-		e.Times = min(max(a.Activity[n-1].Times, 1), 9998) + 1
-		a.Activity = append(slices.Clone(a.Activity[:n-1]), e)
-		return
+	earlier := a.Activity
+	if n := len(earlier); n > 0 {
+		last := earlier[n-1]
+		if e.repeats(last) {
+			e.Times = min(max(last.Times, 1), 9998) + 1
+		}
+		if e.repeats(last) || e.answers(last) {
+			earlier = earlier[:n-1]
+		}
 	}
-	a.Activity = append(slices.Clone(a.Activity), e)
+	a.Activity = append(slices.Clone(earlier), e)
 	a.Activity = a.Activity[max(0, len(a.Activity)-mostEvents):]
+}
+
+// answers tells that it is the good end of what was last begun, and says all there is to say of that.
+func (e Event) answers(last Event) bool {
+	return last.What == CodeAsked && (e.What == ContactVerified || e.What == ContactAdded) && e.Contact == last.Contact && e.Browser == last.Browser
 }
 
 // repeats tells that it is the same once more, so that wrong tries do not push everything else out of the list.

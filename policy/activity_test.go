@@ -44,6 +44,30 @@ func TestTheSameOverAndOverIsOneEvent(t *testing.T) {
 	}
 }
 
+// A code that was asked for and entered is one event; one that was not, and one with wrong tries in between, stay.
+func TestACodeThatWasEnteredIsToldAsItsEnd(t *testing.T) {
+	a := &Account{}
+	for _, e := range []struct {
+		what    Happening
+		contact Address
+	}{
+		{CodeAsked, "ann@example.com"}, {ContactVerified, "ann@example.com"},
+		{CodeAsked, "ann@example.com"}, {CodeAsked, "bob@example.com"}, {ContactAdded, "bob@example.com"},
+		{CodeAsked, "bob@example.com"}, {WrongCodeTried, "bob@example.com"}, {ContactVerified, "bob@example.com"},
+		{CodeAsked, "ann@example.com"}, {ContactVerified, "bob@example.com"},
+	} {
+		a.Note(e.what, e.contact, "Firefox", noon)
+	}
+	var told []string
+	for _, e := range a.Activity {
+		told = append(told, fmt.Sprint(e.What, " ", e.Contact[:2]))
+	}
+	want := "contact_verified an, code_asked an, contact_added bo, code_asked bo, code_wrong bo, contact_verified bo, code_asked an, contact_verified bo"
+	if got := strings.Join(told, ", "); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 func TestEventsAreSmallAndMasked(t *testing.T) {
 	a := &Account{}
 	long := Address("ann.long@" + strings.Repeat("é", 100) + ".example")

@@ -8,6 +8,15 @@ import (
 // What people do to their own contacts takes a code that was entered in their browser lately, except for adding one: a
 // session that was left open, or stolen, must not be enough to put somebody else's address in the place of theirs.
 
+// What the notices to the others tell of.
+const (
+	EmailRemoved    Kind = "email_removed"
+	PhoneRemoved    Kind = "phone_removed"
+	EmailPrimary    Kind = "email_primary"
+	PhonePrimary    Kind = "phone_primary"
+	BrowsersRevoked Kind = "browsers_revoked"
+)
+
 const (
 	// changesPerDay is how often the contacts of an account may be changed in 24 h. Every change is told to the others, and
 	// nobody may make a flood of mail of that.
@@ -66,6 +75,9 @@ func (r *Rules) LastVerified(a *Account, c *Contact, now time.Time) bool {
 	return !counts || !young && r.young(c, now)
 }
 
+// Confirmed tells that a contact counts under these rules.
+func (r *Rules) Confirmed(c *Contact, now time.Time) bool { return c.Counts(now) && r.young(c, now) }
+
 // young tells that a confirmation is not too old.
 func (r *Rules) young(c *Contact, now time.Time) bool {
 	return r.Reconfirm == 0 || now.Before(c.Verified.Add(r.Reconfirm))
@@ -81,6 +93,25 @@ func (a *Account) change(session []byte, now time.Time) Result {
 	}
 	a.Changes = a.Changes.Add(day, now)
 	return Result{Outcome: Accepted}
+}
+
+// FreshUntil is until when a browser session may make changes without another code; zero: it may not.
+func (a *Account) FreshUntil(session []byte, now time.Time) time.Time {
+	if !a.IsFresh(session, now) {
+		return time.Time{}
+	}
+	return a.Entered[findEntry(a.Entered, session)].At.Add(freshFor)
+}
+
+// TrustedBy is how many browsers are trusted by a code of a contact.
+func (a *Account) TrustedBy(id string, t Trust, now time.Time) int {
+	n := 0
+	for _, d := range a.TrustedDevices(t, now) {
+		if d.By == id {
+			n++
+		}
+	}
+	return n
 }
 
 // Others are the contacts that are told of what happens to one of them, or to the account.

@@ -160,6 +160,7 @@ func (f *Flow) ConfirmEnrolment(ctx context.Context, r *policy.Rules, v Visitor,
 		app.Result = a.ConfirmEnrolment(v.Session, f.answer(v, typed), known, r.Limits, now)
 		if app.Outcome == policy.Accepted {
 			f.tellOfApp(a, v, policy.AppEnrolled, now)
+			a.Note(policy.AuthenticatorOn, "", v.Browser, now)
 		}
 		return app.Outcome == policy.Accepted || counted(app.Result)
 	})
@@ -196,6 +197,7 @@ func (f *Flow) RenewRecovery(ctx context.Context, v Visitor, batch string) (App,
 		app.Codes, known = f.recoveryCodes(v, batch, now)
 		if app.Outcome = a.RenewRecovery(v.Session, known, now); app.Outcome == policy.Accepted {
 			f.tellOfApp(a, v, policy.AppNewCodes, now)
+			a.Note(policy.RecoveryRenewed, "", v.Browser, now)
 		}
 		return app.Outcome == policy.Accepted
 	})
@@ -217,6 +219,7 @@ func (f *Flow) RemoveAuthenticator(ctx context.Context, v Visitor) (App, error) 
 		app = App{}
 		if app.Outcome = a.RemoveAuthenticator(v.Session, now); app.Outcome == policy.Accepted {
 			f.tellOfApp(a, v, policy.AppRemoved, now)
+			a.Note(policy.AuthenticatorOff, "", v.Browser, now)
 		}
 		return app.Outcome == policy.Accepted
 	})
@@ -261,6 +264,7 @@ func (f *Flow) EnterApp(ctx context.Context, r *policy.Rules, v Visitor, typed p
 		before := len(a.Authenticator.Recovery)
 		e.Result = a.AttemptAuthenticator(v.Session, v.Next, f.answer(v, typed), r.Limits, now)
 		recovered = len(a.Authenticator.Recovery) < before
+		f.noteApp(a, v, e.Result, recovered, now)
 		if a.Challenge != nil {
 			e.Return = a.Challenge.Return
 		}
@@ -284,6 +288,18 @@ func (f *Flow) EnterApp(ctx context.Context, r *policy.Rules, v Visitor, typed p
 		f.audit("recovery_code_used", v, "left", len(a.Authenticator.Recovery))
 	}
 	return e, nil
+}
+
+// noteApp writes down for the person how a try at their app ended.
+func (f *Flow) noteApp(a *policy.Account, v Visitor, r policy.Result, recovered bool, now time.Time) {
+	switch {
+	case recovered:
+		a.Note(policy.RecoveryUsed, "", v.Browser, now)
+	case r.Outcome == policy.Accepted:
+		a.Note(policy.AuthenticatorAnswer, "", v.Browser, now)
+	case counted(r):
+		a.Note(policy.WrongAppCodeTried, "", v.Browser, now)
+	}
 }
 
 // counted tells that a try has used something up.

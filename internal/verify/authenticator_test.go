@@ -72,6 +72,7 @@ func (h *house) enrol(v Visitor) (Visitor, phone, []string) {
 	if app.Outcome != policy.Accepted {
 		h.Fatalf("%+v", app.Result)
 	}
+	h.settle(v) // a message in hand while the clock jumps would be taken for one whose worker died
 	h.move(time.Minute)
 	return v, p, app.Codes
 }

@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"crypto/hmac"
+	"slices"
 	"time"
 
 	"github.com/contactgate/contactgate/policy"
@@ -48,6 +49,7 @@ func (f *Flow) onBrowser(a *policy.Account, r *policy.Rules, v Visitor, nonce []
 	if !ok {
 		return nil, policy.Device{}
 	}
+	a.Note(policy.DeviceTrusted, "", v.Browser, now)
 	return id, trusted
 }
 
@@ -96,31 +98,76 @@ func (f *Flow) DeviceHandle(v Visitor, d policy.Device) string {
 	return encode(mac(f.index.handle, "device", v.Realm, v.User, string(v.Session), string(d.ID))[:18])
 }
 
-// Revoke ends the trust in the browser that a handle names, at once, and what was entered in it. ok is false when there is
-// none of that name.
-func (f *Flow) Revoke(ctx context.Context, v Visitor, handle string) (ok bool, err error) {
-	_, ok, err = f.revoke(ctx, v, policy.ByPerson, "", func(a *policy.Account) []policy.Device {
-		for _, d := range a.Devices {
-			if hmac.Equal([]byte(f.DeviceHandle(v, d)), []byte(handle)) {
-				a.Revoke(d.ID)
-				return []policy.Device{d}
-			}
+// Revoke ends the trust in the browser that a handle names, at once, and what was entered in it. The contacts are told. The
+// outcome is Accepted, NotFresh, or Gone when there is none of that name.
+func (f *Flow) Revoke(ctx context.Context, r *policy.Rules, v Visitor, handle string) (o policy.Outcome, err error) {
+	_, _, err = f.revoke(ctx, v, policy.ByPerson, "", func(a *policy.Account) []policy.Device {
+		d, ok := f.byDeviceHandle(v, a, handle)
+		if o = mayRevoke(a, v, ok, f.now()); o != policy.Accepted {
+			return nil
 		}
-		return nil
+		a.Revoke(d.ID)
+		f.tellRevoked(a, r, v, policy.DeviceRevoked)
+		return []policy.Device{d}
 	})
-	return ok, err
+	return o, err
 }
 
 // RevokeAll ends the trust in every browser, for the person themselves. The browser session that asks for it goes on.
-func (f *Flow) RevokeAll(ctx context.Context, v Visitor) error {
-	_, _, err := f.revoke(ctx, v, policy.ByPerson, "", func(a *policy.Account) []policy.Device { return a.RevokeAll(v.Session) })
-	return err
+func (f *Flow) RevokeAll(ctx context.Context, r *policy.Rules, v Visitor) (o policy.Outcome, err error) {
+	_, _, err = f.revoke(ctx, v, policy.ByPerson, "", func(a *policy.Account) []policy.Device {
+		if o = mayRevoke(a, v, true, f.now()); o != policy.Accepted {
+			return nil
+		}
+		revoked := a.RevokeAll(v.Session)
+		if len(revoked) > 0 {
+			f.tellRevoked(a, r, v, policy.DevicesRevoked)
+		}
+		return revoked
+	})
+	return o, err
+}
+
+// mayRevoke tells whether a person may end trust in this browser session now.
+func mayRevoke(a *policy.Account, v Visitor, there bool, now time.Time) policy.Outcome {
+	switch {
+	case !there:
+		return policy.Gone
+	case !a.IsFresh(v.Session, now):
+		return policy.NotFresh
+	}
+	return policy.Accepted
+}
+
+func (f *Flow) byDeviceHandle(v Visitor, a *policy.Account, handle string) (found policy.Device, ok bool) {
+	for _, d := range a.Devices {
+		if hmac.Equal([]byte(f.DeviceHandle(v, d)), []byte(handle)) {
+			found, ok = d, true
+		}
+	}
+	return found, ok
+}
+
+// tellRevoked leaves a notice for every contact, unless one of the kind is on its way there still: whoever clears out a list
+// one by one tells it once.
+func (f *Flow) tellRevoked(a *policy.Account, r *policy.Rules, v Visitor, what policy.Happening) {
+	now := f.now()
+	a.Note(what, "", v.Browser, now)
+	to := slices.DeleteFunc(a.Others("", now), func(c policy.Contact) bool {
+		return slices.ContainsFunc(a.Outbox, func(s policy.Send) bool {
+			return s.Kind == policy.SendNotice && s.Contact == c.ID && s.About == policy.BrowsersRevoked
+		})
+	})
+	f.tell(a, r, v, to, policy.BrowsersRevoked, "", now)
 }
 
 // RevokeFor ends the trust in every browser of somebody, and what was entered in any, on an operator's word. The account is
 // nil when there is none of this name.
 func (f *Flow) RevokeFor(ctx context.Context, s Subject, reason string) (a *policy.Account, changed bool, err error) {
-	a, changed, err = f.revoke(ctx, s.visitor(), policy.ByOperator, reason, func(a *policy.Account) []policy.Device { return a.RevokeAll(nil) })
+	a, changed, err = f.revoke(ctx, s.visitor(), policy.ByOperator, reason, func(a *policy.Account) []policy.Device {
+		a.Note(policy.DevicesRevoked, "", "", f.now())
+		return a.RevokeAll(nil)
+	})
 	if err != nil || a.User == "" {
 		return nil, false, err
 	}
@@ -155,7 +202,14 @@ func (f *Flow) revoke(ctx context.Context, v Visitor, by, reason string, do func
 	}
 	f.audit("devices_revoked", v, args...)
 	for _, d := range revoked {
-		f.audit("device_revoked", v, "by", by, "host", d.Host, "browser", d.Browser, "trusted", d.Trusted)
+		f.auditRevoked(v, d, by)
+	}
+	if !a.Due().IsZero() {
+		f.work.kick(f.accountKey(v.Realm, v.User))
 	}
 	return a, true, nil
+}
+
+func (f *Flow) auditRevoked(v Visitor, d policy.Device, by string) {
+	f.audit("device_revoked", v, "by", by, "host", d.Host, "browser", d.Browser, "trusted", d.Trusted)
 }

@@ -209,6 +209,52 @@ func TestACopiedDeviceMeansNothingToAnotherAccount(t *testing.T) {
 	}
 }
 
+func (h *house) revoke(v Visitor, handle string, want policy.Outcome) {
+	h.Helper()
+	if o, err := h.Revoke(h.Context(), &h.rules, v, handle); o != want || err != nil {
+		h.Errorf("%d %v, want %d", o, err, want)
+	}
+}
+
+// A session that was left open is not enough to lock its owner's browsers out.
+func TestRevokingTakesAFreshCode(t *testing.T) {
+	h := newHouse(t, deviceCode)
+	ann := h.trust(h.person("ann", "laptop"), "ann.long@example.com")
+	handle := func(v Visitor) string { return h.DeviceHandle(v, h.account(ann).Devices[0]) }
+	h.move(10 * time.Minute)
+	other := h.person("ann", "library")
+	h.revoke(other, handle(other), policy.NotFresh)
+	h.revoke(other, handle(ann), policy.Gone)
+	h.revoke(ann, handle(ann), policy.NotFresh)
+	if o, err := h.RevokeAll(t.Context(), &h.rules, ann); o != policy.NotFresh || err != nil {
+		t.Error(o, err)
+	}
+	if n := len(h.account(ann).Devices); n != 1 {
+		t.Errorf("%d are trusted", n)
+	}
+}
+
+// Whoever clears out a list one by one tells the contacts once, not twenty times.
+func TestRevokingIsToldToTheContacts(t *testing.T) {
+	h := newHouse(t, deviceCode)
+	ann := h.trust(h.person("ann", "laptop"), "ann.long@example.com")
+	h.move(time.Minute)
+	ann = h.trust(h.person("ann", "phone"), "ann.long@example.com")
+	h.settle(ann)
+	h.stop()
+	h.change(ann, func(a *policy.Account) { a.Outbox = nil })
+	for range 2 {
+		h.revoke(ann, h.DeviceHandle(ann, h.account(ann).Devices[0]), policy.Accepted)
+	}
+	a := h.account(ann)
+	if len(a.Outbox) != 1 || a.Outbox[0].Kind != policy.SendNotice || a.Outbox[0].About != policy.BrowsersRevoked || len(a.Outbox[0].Seed) == 0 {
+		t.Errorf("%+v", a.Outbox)
+	}
+	if e := a.Lately()[0]; e.What != policy.DeviceRevoked || e.Times != 2 || e.BrowserName() != "Firefox" {
+		t.Errorf("%+v", e)
+	}
+}
+
 func TestRevokedTrustEndsAtOnce(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -218,17 +264,19 @@ func TestRevokedTrustEndsAtOnce(t *testing.T) {
 	}{
 		{"one", func(h *house, laptop, phone Visitor) {
 			handle := h.DeviceHandle(phone, h.account(laptop).Devices[0])
-			if ok, err := h.Revoke(h.Context(), phone, handle); !ok || err != nil {
-				h.Error(ok, err)
-			}
-			if ok, err := h.Revoke(h.Context(), phone, handle); ok || err != nil {
-				h.Error("twice:", ok, err)
-			}
+			h.revoke(phone, handle, policy.Accepted)
+			h.revoke(phone, handle, policy.Gone)
 		}, "person", true},
 		{"all", func(h *house, laptop, _ Visitor) {
-			laptop.Session = nil
-			if err := h.RevokeAll(h.Context(), laptop); err != nil {
-				h.Error(err)
+			h.move(time.Minute) // a code can be sent again
+			desk := h.person("ann", "desk")
+			h.ask(desk, laptop.Email)
+			desk = h.onward(desk, h.accept(desk, laptop.Email))
+			if o, err := h.RevokeAll(h.Context(), &h.rules, desk); o != policy.Accepted || err != nil {
+				h.Error(o, err)
+			}
+			if d := h.open(desk); d.Action != policy.Pass {
+				h.Errorf("the browser that asked for it: %+v", d.Decision)
 			}
 		}, "person", false},
 		{"an operator", func(h *house, laptop, _ Visitor) {

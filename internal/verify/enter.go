@@ -54,11 +54,14 @@ func (f *Flow) Enter(ctx context.Context, r *policy.Rules, v Visitor, code strin
 		case e.Outcome == policy.Accepted:
 			e.Added = a.Challenge.Adding != nil
 			e.Contact = f.confirm(a, r, v, now)
+			a.Note(confirmedAs[e.Added], e.Contact.Address, v.Browser, now)
 			e.Device, trusted = f.onBrowser(a, r, v, a.Challenge.Nonce, now)
 			return true
 		case e.Outcome == policy.AcceptedAgain:
 			e.Device = f.trustedBy(a, v, a.Challenge.Nonce)
 			return false
+		case e.Outcome == policy.WrongCode:
+			a.Note(policy.WrongCodeTried, e.Contact.Address, v.Browser, now)
 		}
 		return f.tick(a, v) || e.Outcome == policy.WrongCode
 	})
@@ -79,6 +82,9 @@ func (f *Flow) Enter(ctx context.Context, r *policy.Rules, v Visitor, code strin
 	}
 	return e, nil
 }
+
+// confirmedAs is what is noted of a code that was accepted, for a contact that was added and for one that was on file.
+var confirmedAs = map[bool]policy.Happening{true: policy.ContactAdded, false: policy.ContactVerified}
 
 // confirm applies the accepted challenge and leaves a notice for every contact that was on file.
 func (f *Flow) confirm(a *policy.Account, r *policy.Rules, v Visitor, now time.Time) policy.Contact {

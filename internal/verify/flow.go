@@ -302,6 +302,12 @@ func (f *Flow) decideFromStore(ctx context.Context, r *policy.Rules, v Visitor, 
 			before = f.facts(a, r, now)
 			d = r.Decide(q, before, now)
 			a.Record(r, q, d, now)
+			if d.StartsShown {
+				a.Note(policy.GraceStarted, "", v.Browser, now)
+			}
+			if d.Excuses {
+				a.Note(policy.DeadlineMoved, "", "", now)
+			}
 			return news || d.Records()
 		})
 		if errors.Is(err, ErrFrozen) { // by somebody, since it was read
@@ -369,9 +375,9 @@ func claimsOf(r *policy.Rules, v Visitor) []claim {
 	return list
 }
 
-// claimsNews tells whether the sign-in names a contact that is not on file.
+// claimsNews tells whether the sign-in names a contact that is not on file, and that nobody removed.
 func claimsNews(a *policy.Account, named []claim) bool {
-	return slices.ContainsFunc(named, func(c claim) bool { return a.Find(c.kind, c.address) == nil })
+	return slices.ContainsFunc(named, func(c claim) bool { return !a.Remembers(c.kind, c.address) })
 }
 
 func (f *Flow) nameClaims(a *policy.Account, named []claim, r *policy.Rules, now time.Time) bool {

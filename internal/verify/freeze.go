@@ -21,7 +21,9 @@ func (f *Flow) Freeze(ctx context.Context, s Subject, reason string) (a *policy.
 	}
 	now, reference := f.now(), f.reference()
 	a, err = f.updateAnyway(ctx, s.visitor(), now, func(a *policy.Account) bool {
-		changed = a.Freeze(policy.Freeze{At: now, By: policy.ByOperator, Reference: reference, Reason: reason})
+		if changed = a.Freeze(policy.Freeze{At: now, By: policy.ByOperator, Reference: reference, Reason: reason}); changed {
+			a.Note(policy.AccountFrozen, "", "", now)
+		}
 		return changed
 	})
 	if err != nil {
@@ -40,10 +42,13 @@ func (f *Flow) Unfreeze(ctx context.Context, s Subject, reason string) (a *polic
 	if err := f.Admit(ctx); err != nil {
 		return nil, false, err
 	}
+	now := f.now()
 	var before *policy.Freeze
 	a, err = f.updateKey(ctx, f.accountKey(s.Realm, s.User), func(a *policy.Account) bool {
 		before = a.Frozen
-		changed = a.Unfreeze()
+		if changed = a.Unfreeze(); changed {
+			a.Note(policy.AccountUnfrozen, "", "", now)
+		}
 		return changed
 	})
 	if err != nil {

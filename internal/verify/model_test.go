@@ -19,6 +19,9 @@ import (
 //   - a confirmation becomes too old: one new grace is owed, once per confirmation, and never for one that is older
 //     than another which was owed one.
 //
+// A person who removes contacts, of whatever age, moves none of it: the grace of the latest confirmation comes when that one
+// becomes too old, whether or not its contact is still there.
+//
 // And it knows whether the account is frozen: then every request is blocked, whatever the mode, and nothing that the
 // person does changes the account. Only an operator's unfreezing ends that.
 //
@@ -36,6 +39,8 @@ import (
 //	                     owed grace not recorded
 //	policy/grace.go      Deadline: the later of the two clocks; the grace added to Until
 //	policy/account.go    Name: a new claim forgets Grace; Facts: retired contacts count, a hold does not hold
+//	policy/details.go    Remove: forgets when the contact was confirmed; the last verified one goes; owes a grace
+//	policy/decide.go     grace: confirmed in place of latest; without the age of the latest
 //	policy/challenge.go  Confirm: forgets Grace
 //	policy/decide.go     decide: rule 3 after rule 5, or only in mode enforce
 //	policy/frozen.go     Freeze: keeps the challenge
@@ -52,7 +57,9 @@ type model struct {
 	spent time.Time
 	// confirmed is when each contact was confirmed, as far as it still counts.
 	confirmed map[string]confirmation
-	frozen    bool
+	// removed is the latest confirmation among the contacts that the person removed while it counted.
+	removed time.Time
+	frozen  bool
 	steps     []string
 }
 
@@ -73,6 +80,14 @@ func (m *model) latest(now time.Time) (at time.Time, held bool) {
 		}
 	}
 	return at, held
+}
+
+// ever is the latest confirmation that counts, or did until the person removed it.
+func (m *model) ever(now time.Time) time.Time {
+	if at, _ := m.latest(now); at.After(m.removed) {
+		return at
+	}
+	return m.removed
 }
 
 func (m *model) failf(format string, args ...any) {
@@ -334,7 +349,7 @@ func (w *walker) takeAway() {
 	}
 	if owes {
 		w.owed, w.takenAway, w.told = true, now, time.Time{}
-		w.spent = latest // its own end owes nothing more
+		w.spent = w.ever(now) // its own end owes nothing more
 	}
 	for id, c := range w.confirmed {
 		c.gone = true
@@ -343,23 +358,39 @@ func (w *walker) takeAway() {
 	w.note("an operator takes the verified contacts away: owed %v", owes)
 }
 
-// remove is the person, or the end of something, taking one contact away: that owes nothing.
+// remove is the person taking one contact away, with a code of their authenticator app: that owes nothing.
 func (w *walker) remove() {
 	if w.frozen {
 		return
 	}
-	w.change(w.ann(), func(a *policy.Account) {
+	v, now := w.ann(), w.Now()
+	var done policy.Removal
+	var result policy.Result
+	w.change(v, func(a *policy.Account) {
+		done, result = policy.Removal{}, policy.Result{}
 		if len(a.Contacts) == 0 {
 			return
 		}
-		i := w.random.IntN(len(a.Contacts))
-		a.Contacts[i].Retired = true
-		if c, ok := w.confirmed[a.Contacts[i].ID]; ok {
-			c.gone = true
-			w.confirmed[a.Contacts[i].ID] = c
-		}
-		w.note("contact %d is removed", i)
+		a.Authenticator.Seed, a.Changes = policy.Seed("seed"), nil
+		a.CodeEntered(nil, v.Session, policy.ByAuthenticatorApp, now)
+		done, result = a.Remove(v.Session, a.Contacts[w.random.IntN(len(a.Contacts))].ID, &w.base, now)
 	})
+	w.note("%s is removed: %d", done.Contact.Address.Whole(), result.Outcome)
+	latest, _ := w.latest(now)
+	if result.Outcome == policy.LastOne && latest.IsZero() {
+		w.failf("%s: nothing is confirmed, and the last one cannot go", now)
+	}
+	if c, known := w.confirmed[done.Contact.ID]; known && result.Outcome == policy.Accepted {
+		if !now.Before(c.hold) && c.at.After(w.removed) {
+			w.removed = c.at
+		}
+		c.gone = true
+		w.confirmed[done.Contact.ID] = c
+	}
+	verified := func(at time.Time) bool { return !at.IsZero() && now.Before(at.Add(w.base.Reconfirm)) }
+	if left, _ := w.latest(now); left.IsZero() && !latest.IsZero() || verified(latest) && !verified(left) {
+		w.failf("%s: the last verified contact went", now)
+	}
 }
 
 func (w *walker) extend() {
@@ -381,7 +412,8 @@ func (w *walker) extend() {
 // mayBegin tells whether a new grace is owed and has not begun.
 func (w *walker) mayBegin(now time.Time) bool {
 	latest, _ := w.latest(now)
-	return w.owed || !latest.IsZero() && !now.Before(latest.Add(w.base.Reconfirm)) && latest.After(w.spent)
+	ever := w.ever(now)
+	return w.owed || !latest.IsZero() && !now.Before(ever.Add(w.base.Reconfirm)) && ever.After(w.spent)
 }
 
 // check compares what the account tells with what it may tell.
@@ -426,8 +458,8 @@ func (w *walker) check() {
 			w.failf("%s: the deadline begins as %s, at most %s (shown %v)", now, deadline, most, w.shown)
 		}
 		w.owed, w.told = false, deadline
-		if latest.After(w.spent) && !latest.IsZero() {
-			w.spent = latest
+		if ever := w.ever(now); ever.After(w.spent) && !latest.IsZero() && !now.Before(ever.Add(w.base.Reconfirm)) {
+			w.spent = ever
 		}
 	case deadline.After(w.told):
 		w.failf("%s: the deadline moved from %s to %s", now, w.told, deadline)

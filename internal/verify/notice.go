@@ -204,6 +204,7 @@ func (f *Flow) disown(ctx context.Context, v Visitor, held string) (Disowned, er
 		}
 		if d.Outcome == policy.Accepted {
 			f.tellOperator(a, v, to.By, d.Freeze, now)
+			a.Note(policy.AccountFrozen, "", "", now)
 		}
 		return d.Outcome == policy.Accepted
 	})
@@ -280,6 +281,7 @@ func (f *Flow) Undo(ctx context.Context, r *policy.Rules, v Visitor, handle stri
 			about = policy.PhoneUndone
 		}
 		f.tell(a, r, v, tell, about, "", now)
+		a.Note(policy.ContactUndone, undone.Address, v.Browser, now)
 		return true
 	})
 	if err != nil || o != policy.Accepted {

@@ -69,6 +69,9 @@ func (f *Flow) Start(ctx context.Context, r *policy.Rules, v Visitor, handle str
 		}
 		sent.Result = a.Answer(c, answerTo(c, proof), r, now)
 		sent.Contact = *c
+		if sent.Outcome == policy.Mismatch {
+			a.Note(policy.WrongProofTried, c.Address, v.Browser, now)
+		}
 		return sent.Outcome == policy.Matched || sent.Outcome == policy.Mismatch
 	})
 	if err != nil {
@@ -205,6 +208,9 @@ func (f *Flow) send(ctx, storing context.Context, r *policy.Rules, v Visitor, w 
 	defer forget()
 	a, err = f.update(storing, v, now, func(a *policy.Account) bool {
 		sent = Sent{Result: f.begin(a, r, v, w, nonce, id, now)}
+		if sent.Outcome == policy.Started {
+			a.Note(policy.CodeAsked, a.Challenge.Target(a).Address, v.Browser, now)
+		}
 		return sent.Outcome == policy.Started
 	})
 	if err != nil || sent.Outcome != policy.Started {

@@ -23,6 +23,9 @@ func (f *Flow) Handle(v Visitor, contactID string) string {
 	return f.handleStem(v, contactID) + encode(mac(f.index.handle, "session", string(v.Session), contactID)[:9])
 }
 
+// stemLength is how long a stem is.
+const stemLength = 12
+
 func (f *Flow) handleStem(v Visitor, contactID string) string {
 	return encode(mac(f.index.handle, "account", v.Realm, v.User, contactID)[:9])
 }
@@ -35,8 +38,7 @@ func (f *Flow) byHandle(v Visitor, a *policy.Account, handle string) *policy.Con
 // Mentioned finds the contact that a form of another browser session of this person is about. Nothing may be done
 // to it on the strength of that.
 func (f *Flow) Mentioned(v Visitor, a *policy.Account, handle string) (policy.Contact, bool) {
-	stem := handle[:min(len(handle), len(f.handleStem(v, "")))]
-	c := f.named(a, stem, func(id string) string { return f.handleStem(v, id) })
+	c := f.named(a, f.StemOf(handle), func(id string) string { return f.handleStem(v, id) })
 	if c == nil || !c.Usable(f.now()) {
 		return policy.Contact{}, false
 	}

@@ -147,6 +147,27 @@ func trustWalk(t *testing.T, seed uint64, steps int, kind func(*house)) {
 		}
 	}
 
+	// freshen makes a browser one in which a code was entered a moment ago, if it is none. Until then it can revoke nothing.
+	freshen := func(name string, b *modelBrowser) {
+		now := h.Now()
+		if !b.entered.IsZero() && now.Sub(b.entered) < 10*time.Minute && !m.gone[b.by] {
+			return
+		}
+		if o, err := h.RevokeAll(h.Context(), &h.rules, b.v); o != policy.NotFresh || err != nil {
+			fail("%s revokes all without a code: %d %v", name, o, err)
+		}
+		h.change(b.v, func(a *policy.Account) {
+			for i := range a.Contacts {
+				if a.Contacts[i].Counts(now) {
+					b.by = a.Contacts[i].ID
+				}
+			}
+			a.CodeEntered(b.v.Session, b.v.Session, b.by, now)
+			a.OnDevice(b.v.Session, b.v.Device)
+		})
+		b.entered = now
+	}
+
 	for range steps {
 		name, b := pick()
 		switch n := random.IntN(100); {
@@ -204,8 +225,9 @@ func trustWalk(t *testing.T, seed uint64, steps int, kind func(*house)) {
 				break
 			}
 			d := a.Devices[random.IntN(len(a.Devices))]
-			if ok, err := h.Revoke(h.Context(), b.v, h.DeviceHandle(b.v, d)); !ok || err != nil {
-				fail("revoking: %v %v", ok, err)
+			freshen(name, b)
+			if o, err := h.Revoke(h.Context(), &h.rules, b.v, h.DeviceHandle(b.v, d)); o != policy.Accepted || err != nil {
+				fail("revoking: %d %v", o, err)
 			}
 			for other, o := range m.browsers {
 				if o.trusted && string(o.v.Device) == string(d.ID) {
@@ -215,8 +237,9 @@ func trustWalk(t *testing.T, seed uint64, steps int, kind func(*house)) {
 				}
 			}
 		case n < 50:
-			if err := h.RevokeAll(h.Context(), b.v); err != nil {
-				fail("%v", err)
+			freshen(name, b)
+			if o, err := h.RevokeAll(h.Context(), &h.rules, b.v); o != policy.Accepted || err != nil {
+				fail("%d %v", o, err)
 			}
 			for other, o := range m.browsers {
 				m.drop(other)
