@@ -90,6 +90,11 @@ var noticeWords = map[string]struct{ mail, text string }{
 	"authenticator_codes":    {"mail.notice.app_codes", "text.notice.app_codes"},
 	"email_undone":           {"mail.notice.undone_email", "text.notice.undone_email"},
 	"phone_undone":           {"mail.notice.undone_phone", "text.notice.undone_phone"},
+	"email_removed":          {"mail.notice.email_removed", "text.notice.email_removed"},
+	"phone_removed":          {"mail.notice.phone_removed", "text.notice.phone_removed"},
+	"email_primary":          {"mail.notice.email_primary", "text.notice.email_primary"},
+	"phone_primary":          {"mail.notice.phone_primary", "text.notice.phone_primary"},
+	"browsers_revoked":       {"mail.notice.browsers_revoked", "text.notice.browsers_revoked"},
 }
 
 // Adds tells that the notice is about a contact that was added, which counts from some moment on.

@@ -265,6 +265,8 @@ func (p *page) Wrong() bool {
 		return v.Problem != "" || v.State == "gone"
 	case Help:
 		return v.Fault != ""
+	case Details:
+		return v.Problem != ""
 	case Offer:
 		return v.Expired
 	case Setup:

@@ -478,7 +478,7 @@ func TestRightToLeftPages(t *testing.T) {
 					t.Errorf("%s: %s turns with the page", name, text(n))
 				case n.Data != "bdi" && n.FirstChild != nil && n.FirstChild == n.LastChild && strings.Contains(n.FirstChild.Data, "****") && n.FirstChild.Type == html.TextNode:
 					t.Errorf("%s: %q is not isolated", name, n.FirstChild.Data)
-				case n.Data == "time" && dir == "rtl" && (!strings.Contains(text(n), "\u2066") || !strings.HasSuffix(text(n), "\u00a0JST\u2069")):
+				case n.Data == "time" && dir == "rtl" && len(attr["datetime"]) > len(time.DateOnly) && (!strings.Contains(text(n), "\u2066") || !strings.HasSuffix(text(n), "\u00a0JST\u2069")):
 					t.Errorf("%s: the time of %q turns with the page", name, text(n))
 				}
 			})

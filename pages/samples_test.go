@@ -185,6 +185,18 @@ func samples() map[string]View {
 		"add-wait":        Add{Kinds: []string{"email"}, Kind: "email", Typed: "anna@example.com", Problem: "wait", Wait: 40 * time.Minute},
 		"add-full":        Add{Kinds: []string{"email"}, Kind: "email", Typed: "anna@example.com", Problem: "full"},
 
+		"details":         details(func(*Details) {}),
+		"details-empty":   Details{Blocked: true, Trusts: true},
+		"details-grace":   Details{Contacts: []OwnContact{{Choice: work, Added: now.Add(-200 * 24 * time.Hour)}}, Deadline: deadline, DaysLeft: 5},
+		"details-fresh":   details(func(d *Details) { d.FreshUntil, d.Contacts[1].Open, d.Full = now.Add(9*time.Minute), true, true }),
+		"details-device":  details(func(d *Details) { d.Device = true }),
+		"details-blocked": Details{Contacts: []OwnContact{{Choice: work, Added: now.Add(-200 * 24 * time.Hour)}, {Choice: private, Added: now.Add(-400 * 24 * time.Hour), Verified: now.Add(-200 * 24 * time.Hour), Lapsed: true}}, Blocked: true},
+		"details-removed": details(func(d *Details) { d.News = &d.Lately[0] }),
+		"details-gone":    details(func(d *Details) { d.Problem = "gone" }),
+		"details-last":    details(func(d *Details) { d.Problem, d.Contacts = "last", d.Contacts[:1] }),
+		"details-wait":    details(func(d *Details) { d.Problem, d.Wait = "wait", 40*time.Minute }),
+		"details-stale":   details(func(d *Details) { d.Problem = "stale" }),
+
 		"done":       Done{Masked: private.Masked, Continue: "/inbox?x=1&y=(a)'b", Verified: []string{private.Masked, work.Masked}},
 		"done-nudge": Done{Masked: private.Masked, Continue: "/", Second: true, Verified: []string{private.Masked}},
 		"done-hold":  Done{Masked: private.Masked, HoldUntil: now.Add(72 * time.Hour), Continue: "/"},
@@ -325,6 +337,8 @@ func mailSamples(r *Renderer, lang string) map[string][3]string {
 	keep("notice-link")(r.NoticeMail(lang, NoticeMail{Kind: "email", At: now, Host: "app.example.com", HoldUntil: now.Add(72 * time.Hour),
 		Link: noticeLink, LinkEnds: now.Add(30 * 24 * time.Hour)}))
 	keep("notice-undone")(r.NoticeMail(lang, NoticeMail{Kind: "email_undone", At: now, Host: "app.example.com", Link: noticeLink, LinkEnds: now.Add(30 * 24 * time.Hour)}))
+	keep("notice-removed")(r.NoticeMail(lang, NoticeMail{Kind: "email_removed", At: now, Host: "app.example.com"}))
+	keep("notice-primary")(r.NoticeMail(lang, NoticeMail{Kind: "phone_primary", At: now, Host: "app.example.com"}))
 	keep("notice-phone")(r.NoticeMail(lang, NoticeMail{Kind: "phone", At: now, Host: "app.example.com"}))
 	return list
 }

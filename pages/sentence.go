@@ -121,16 +121,25 @@ func escape(s string) string { return html.EscapeString(tame(s)) }
 
 // moment puts a time into words, in the zone of the site and with its name: "Mon 30 Nov 09:00 JST".
 func (r *Renderer) moment(c *catalog, t, now time.Time) (string, error) {
+	clock, err := r.clock(c, t)
+	if err != nil {
+		return "", err
+	}
+	return r.dated(c, "date.this_year", "date.other_year", t, now, clock)
+}
+
+// day puts a day into words, in the zone of the site: "Mon 30 Nov".
+func (r *Renderer) day(c *catalog, t, now time.Time) (string, error) {
+	return r.dated(c, "date.day", "date.day_other_year", t, now, "")
+}
+
+func (r *Renderer) dated(c *catalog, thisYear, otherYear string, t, now time.Time, clock string) (string, error) {
 	t, now = t.In(r.location), now.In(r.location)
 	weekday, err := c.text(fmt.Sprintf("date.weekday.%d", t.Weekday()), nil)
 	if err != nil {
 		return "", err
 	}
 	month, err := c.text(fmt.Sprintf("date.month.%d", t.Month()), nil)
-	if err != nil {
-		return "", err
-	}
-	clock, err := r.clock(c, t)
 	if err != nil {
 		return "", err
 	}
@@ -142,9 +151,9 @@ func (r *Renderer) moment(c *catalog, t, now time.Time) (string, error) {
 	}
 	data := map[string]any{"Weekday": weekday, "Day": day, "Month": month, "Year": t.Year(), "Clock": clock}
 	if t.Year() != now.Year() {
-		return c.text("date.other_year", data)
+		return c.text(otherYear, data)
 	}
-	return c.text("date.this_year", data)
+	return c.text(thisYear, data)
 }
 
 // clock puts the time of day into words: "09:00 JST".

@@ -10,7 +10,7 @@ import (
 )
 
 // views lists every page, with nothing in it.
-var views = []View{Ask{}, Prove{}, Code{}, Add{}, Offer{}, Setup{}, Recovery{}, App{}, AppCode{}, Done{}, NotSent{}, Frozen{}, Notice{}, Undone{}, Stale{}, Help{}, HelpSent{}, Trouble{}}
+var views = []View{Ask{}, Prove{}, Code{}, Add{}, Offer{}, Setup{}, Recovery{}, App{}, AppCode{}, Details{}, Done{}, NotSent{}, Frozen{}, Notice{}, Undone{}, Stale{}, Help{}, HelpSent{}, Trouble{}}
 
 type templates map[string]*template.Template
 

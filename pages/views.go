@@ -196,6 +196,73 @@ type Done struct {
 	Held []Choice
 }
 
+// Details is a person's own page: their contacts, trusted browsers and authenticator app, and what happened lately. (GET ./)
+type Details struct {
+	Contacts []OwnContact
+	// Full: the account keeps as many contacts as it can.
+	Full bool
+	// Blocked: access stops until a contact is confirmed; Device: until a code was entered in this browser.
+	Blocked, Device bool
+	// Deadline is when access stops; zero when no clock runs.
+	Deadline time.Time
+	DaysLeft int
+	// FreshUntil is until when changes need no other code in this browser. Zero: they need one.
+	FreshUntil time.Time
+	// News is what was just done, in this very browser or in another one. Nil: nothing.
+	News *Happened
+	// Trusts shows the section of trusted browsers, which are Browsers.
+	Trusts   bool
+	Browsers []OwnBrowser
+	// App is since when an authenticator app is set up; zero: none is. AppLeft is how many recovery codes are left.
+	App        time.Time
+	AppLeft    int
+	AppStopped bool
+	// Lately is what happened, the latest first.
+	Lately []Happened
+	// Problem is why nothing was changed: "", "gone" (what it was about is not there any more), "last" (it is the only confirmed
+	// contact), "wait" (too many changes; see Wait) or "stale" (the form was too old).
+	Problem string
+	Wait    time.Duration
+}
+
+// OwnContact is one contact of the person's own page.
+type OwnContact struct {
+	Choice
+	Phone bool
+	// Added is since when it is on file, Verified when it was last confirmed; zero: never.
+	Added, Verified time.Time
+	// HoldUntil is set while it is on hold. Lapsed: its confirmation is too old. Stopped: it takes no more codes.
+	HoldUntil       time.Time
+	Lapsed, Stopped bool
+	// Primary: apps are told this one; CanBePrimary: they could be.
+	Primary, CanBePrimary bool
+	// Last: it is the only confirmed one, and cannot be removed.
+	Last bool
+	// Browsers are how many are trusted by a code of it.
+	Browsers int
+	// Open: the person was about to change this one when they were asked for a code.
+	Open bool
+}
+
+// OwnBrowser is one trusted browser of the person's own page.
+type OwnBrowser struct {
+	Handle        string // value of the field "device"
+	Browser, Host string // either may be empty
+	Used, Until   time.Time
+	This          bool
+}
+
+// Happened is one event.
+type Happened struct {
+	// What is its name in the audit log, "contact_removed".
+	What string
+	At   time.Time
+	// Masked is the contact that it is about; Browser the family of the browser. Either may be empty.
+	Masked, Browser string
+	// Times is how often it happened in a row.
+	Times int
+}
+
 // Offer is step 4, the offer of an authenticator app. (GET authenticator, while there is none)
 type Offer struct {
 	// After is how long "later" lasts; zero: nothing is said of it.
@@ -333,6 +400,7 @@ func (Ask) template() string      { return "ask" }
 func (Prove) template() string    { return "prove" }
 func (Code) template() string     { return "code" }
 func (Add) template() string      { return "add" }
+func (Details) template() string  { return "details" }
 func (Done) template() string     { return "done" }
 func (Offer) template() string    { return "offer" }
 func (Setup) template() string    { return "setup" }
