@@ -51,7 +51,7 @@ type endpoint struct {
 }
 
 var endpoints = map[string]endpoint{
-	"":              {get: (*visit).front},
+	"":              {get: (*visit).details},
 	"verify":        {get: (*visit).ask},
 	"verify/send":   {post: (*visit).send, fields: []string{"contact", "channel", "proof"}, stale: (*visit).proveAgain},
 	"verify/code":   {get: (*visit).code, post: (*visit).enter, fields: []string{"code", "trust"}},
@@ -71,13 +71,18 @@ var endpoints = map[string]endpoint{
 	"help":     {get: (*visit).help, post: (*visit).askHelp, fields: []string{"problem", "detail", "reach"}, stale: (*visit).helpAgain},
 	"language": {post: (*visit).language, fields: []string{"language", "here"}},
 	"status":   {get: (*visit).status},
+
+	"contacts/confirm": {post: (*visit).confirmContact, fields: []string{"contact", "channel"}, stale: (*visit).detailsAgain},
+	"contacts/remove":  {post: (*visit).removeContact, fields: []string{"contact"}, stale: (*visit).detailsAgain},
+	"contacts/primary": {post: (*visit).makePrimary, fields: []string{"contact"}, stale: (*visit).detailsAgain},
+	"devices/revoke":   {post: (*visit).revoke, fields: []string{"device", "all"}, stale: (*visit).detailsAgain},
 }
 
 // inEveryStanding are the pages that also answer people whose account is frozen.
 var inEveryStanding = []string{"help", "language", "status"}
 
 // readable are the pages that can be shown again in another language.
-var readable = []string{"verify", "verify/code", "fresh", "contacts/new", addPhonePage, "done", appPage, "authenticator/setup", "help"}
+var readable = []string{"", "verify", "verify/code", "fresh", "contacts/new", addPhonePage, "done", appPage, "authenticator/setup", "help"}
 
 // serveOwn answers everything under our prefix. The app never sees any of it.
 func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request) error {
@@ -303,9 +308,6 @@ func (x *visit) back() (target, token string) {
 func through(d policy.Decision) bool {
 	return d.Action == policy.Pass && (d.Standing == policy.Verified || d.Standing == policy.Exempt)
 }
-
-// front is the place for a person's own contact details; until it is built it leads to what can be done.
-func (x *visit) front() error { return seeOther(x.w, x.prefix+"/verify") }
 
 // ask is step 1.
 func (x *visit) ask() error {

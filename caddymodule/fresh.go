@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -14,6 +15,9 @@ const freshPage = "fresh"
 
 // homes are our pages that a code before a change leads back to: below the prefix, all of them answer GET.
 var homes = []string{"", "authenticator"}
+
+// openAt behind a person's own page has the contact open there that they were about to change. What follows is its stem.
+const openAt = "?open="
 
 // byContact at the end of a home asks for a code that was sent to a contact: one of the authenticator app will not do.
 const byContact = "?by=contact"
@@ -35,6 +39,9 @@ func (x *visit) byContactOnly() bool {
 
 // isHome tells whether an address is one of homes, as askFresh makes them.
 func (x *visit) isHome(target string) bool {
+	if own, stem, ok := strings.Cut(target, openAt); ok && url.QueryEscape(stem) == stem {
+		return own == x.prefix+"/"
+	}
 	name, ok := strings.CutPrefix(strings.TrimSuffix(target, byContact), x.prefix+"/")
 	return ok && slices.Contains(homes, name)
 }

@@ -109,7 +109,7 @@ func stageSites(app string) []site {
 		{Host: "quick.localhost", Gate: "limits {\ncode_lifetime 8s\nresend_after 1s\n}"},
 		{Host: "tight.localhost", Gate: "limits {\nproof_tries 1\nsends_per_hour 1\ncode_tries 2\nresend_after 1s\ncontacts_per_day 1\n}"},
 		{Host: "lapse.localhost", Gate: "reconfirm 4s\nask_every 1s"},
-		{Host: "device.localhost", Gate: "device_code on"},
+		{Host: "device.localhost", Gate: "device_code on\nlanguages en ja ar"},
 		{Host: "totp.localhost", Gate: "device_code on\nremind_authenticator 30d"},
 		{Host: "phone.localhost", Identity: withPhone},
 		// An origin where the app sends people, and which is not ours. Its gate never interrupts.

@@ -10,7 +10,7 @@ import { launch } from "./chromium.mjs";
 /** What ../browser_test.go started: the addresses of the sites, of the control, and where screenshots go. */
 export const stage = JSON.parse(process.env.STAGE);
 export const prefix = "/.contactgate";
-export const locales = { en: "en-GB", ja: "ja-JP" };
+export const locales = { en: "en-GB", ja: "ja-JP", ar: "ar-EG" };
 
 const browser = await launch(`--ignore-certificate-errors-spki-list=${stage.trusted}`);
 after(async () => {
@@ -142,6 +142,25 @@ export async function expectError(page, lang = "en") {
   const title = await page.title();
   assert.ok(title.startsWith(word), `title “${title}”`);
   assert.equal(await page.evaluate(() => document.activeElement?.id), "problem", "the summary has the focus");
+}
+
+/** Tabs on until the wanted thing has the focus; everything on the way must show it. */
+export async function tabTo(page, selector) {
+  for (let i = 0; i < 60; i++) {
+    await page.keyboard.press("Tab");
+    const there = await page.evaluate((wanted) => {
+      const e = document.activeElement;
+      const style = getComputedStyle(e);
+      return {
+        found: e.matches(wanted),
+        seen: e === document.body || style.outlineStyle !== "none" && Number.parseFloat(style.outlineWidth) >= 2,
+        name: e.outerHTML.slice(0, 120),
+      };
+    }, selector);
+    assert.ok(there.seen, `the focus cannot be seen on ${there.name}`);
+    if (there.found) return;
+  }
+  assert.fail(`no way to ${selector} by keyboard`);
 }
 
 const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];

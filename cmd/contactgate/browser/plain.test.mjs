@@ -1,7 +1,7 @@
 // The same way without JavaScript, and by keyboard alone.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { askForCode, expectPath, form, go, mail, prefix, press, spaced, visit } from "./lib.mjs";
+import { askForCode, expectPath, form, go, mail, prefix, press, spaced, tabTo, visit } from "./lib.mjs";
 
 for (const lang of ["en", "ja"]) {
   test(`without JavaScript, ${lang}`, () => visit(`plain-${lang}`, { lang, js: false, width: 320 }, async (me, page) => {
@@ -30,25 +30,6 @@ test("without JavaScript: not now, and the language keeps the place", () => visi
   await go(page, () => press(page, "verify/later"));
   assert.equal(page.url(), me.origin + "/was/here?q=1");
 }));
-
-/** Tabs on until the wanted thing has the focus; everything on the way must show it. */
-async function tabTo(page, selector) {
-  for (let i = 0; i < 30; i++) {
-    await page.keyboard.press("Tab");
-    const there = await page.evaluate((wanted) => {
-      const e = document.activeElement;
-      const style = getComputedStyle(e);
-      return {
-        found: e.matches(wanted),
-        seen: e === document.body || style.outlineStyle !== "none" && Number.parseFloat(style.outlineWidth) >= 2,
-        name: e.outerHTML.slice(0, 120),
-      };
-    }, selector);
-    assert.ok(there.seen, `the focus cannot be seen on ${there.name}`);
-    if (there.found) return;
-  }
-  assert.fail(`no way to ${selector} by keyboard`);
-}
 
 test("by keyboard alone", () => visit("keys", {}, async (me, page) => {
   await page.goto(me.origin + "/k?1");
