@@ -60,7 +60,7 @@ type model struct {
 	// removed is the latest confirmation among the contacts that the person removed while it counted.
 	removed time.Time
 	frozen  bool
-	steps     []string
+	steps   []string
 }
 
 type confirmation struct {
