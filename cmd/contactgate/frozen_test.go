@@ -88,7 +88,7 @@ func TestAFrozenPersonReachesNothing(t *testing.T) {
 	for _, page := range []string{"", "verify", "verify/code", "contacts/new", "done"} {
 		ann.wantFrozen(page, ann.Open("/.contactgate/"+page), reference)
 	}
-	for _, route := range []string{"verify/send", "verify/code", "verify/resend", "verify/later", "contacts/new"} {
+	for _, route := range []string{"verify/send", "verify/code", "verify/resend", "verify/later", "contacts/new", "contacts/confirm", "contacts/remove", "contacts/primary", "devices/revoke"} {
 		ann.wantFrozen("POST "+route, ann.Post("/.contactgate/"+route, nil), reference)
 		if a := ann.Fetch(http.MethodPost, "/.contactgate/"+route); a.StatusCode != http.StatusForbidden || a.Header.Get("Contactgate") != "required" {
 			t.Errorf("POST %s by a script: %d %s", route, a.StatusCode, a.Body)

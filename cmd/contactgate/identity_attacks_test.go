@@ -45,7 +45,8 @@ func TestA01NobodyPassesToTheAppsOwnSignIn(t *testing.T) {
 }
 
 // postRoutes are the routes of this version that take a form.
-var postRoutes = []string{"verify/send", "verify/code", "verify/resend", "verify/later", "contacts/new", "contacts/undo", "help", "language"}
+var postRoutes = []string{"verify/send", "verify/code", "verify/resend", "verify/later", "contacts/new", "contacts/undo", "help", "language",
+	"contacts/confirm", "contacts/remove", "contacts/primary", "devices/revoke"}
 
 func TestA02IdentityHeaderOfAClientIsNoIdentity(t *testing.T) {
 	t.Parallel()

@@ -49,7 +49,7 @@ func TestC06MethodsAreNotOverridden(t *testing.T) {
 	page := p.AskCode(p.Email)
 	mails := len(r.Mails(p.Email))
 	wrong := otherCode(r.WaitMail(t, p.Email, 1).Code())
-	for _, route := range []string{"verify/send", "verify/resend", "verify/later", "language"} {
+	for _, route := range []string{"verify/send", "verify/resend", "verify/later", "language", "contacts/confirm", "contacts/remove", "contacts/primary", "devices/revoke"} {
 		for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"} {
 			a := p.Fetch(method, "/.contactgate/"+route+"?_method=POST", "X-HTTP-Method-Override", "POST", "X-Method-Override", "POST", "X-HTTP-Method", "POST")
 			wantStatus(t, method+" "+route, a, http.StatusMethodNotAllowed)
@@ -59,7 +59,7 @@ func TestC06MethodsAreNotOverridden(t *testing.T) {
 		}
 		wantStatus(t, "opened "+route, p.Open("/.contactgate/"+route), http.StatusMethodNotAllowed)
 	}
-	for _, route := range []string{"verify", "done", "status"} {
+	for _, route := range []string{"", "verify", "done", "status"} {
 		a := p.Post("/.contactgate/"+route, url.Values{"_method": {"GET"}}, "X-HTTP-Method-Override", "GET")
 		wantStatus(t, "POST "+route, a, http.StatusMethodNotAllowed)
 		if a.Header.Get("Allow") != "GET, HEAD" {
