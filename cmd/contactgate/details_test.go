@@ -435,6 +435,44 @@ func TestI06TrustEndsFromTheOwnPage(t *testing.T) {
 	}
 }
 
+// Numbers are contacts like addresses: confirmed by text or by call, made the main one, and told by text.
+func TestNumbersOnTheOwnPage(t *testing.T) {
+	t.Parallel()
+	r := shared(t)
+	number, second := someNumber("JP"), someNumber("CA")
+	mask := func(number, code string) string { return code + " •• •••• ••" + number[len(number)-2:] }
+	p := dialled(t, r, "own-numbers", number)
+	first, _ := p.Visit(ownPage).about("contacts/confirm", mask(number, "+81"))
+	if first.Fields.Get("channel") != "sms" {
+		t.Fatalf("%v", first.Fields)
+	}
+	for _, wrong := range []string{"email", "authenticator", "none", ""} {
+		wantStatus(t, "channel "+wrong, p.change("contacts/confirm", mask(number, "+81"), "channel", wrong), http.StatusBadRequest)
+	}
+	prove := p.change("contacts/confirm", mask(number, "+81"), "channel", "voice")
+	sent := p.Submit(prove, "verify/send", "proof", number[len(number)-4:])
+	p.wantHome("by call", p.Submit(p.Follow(sent), "verify/code", "code", r.WaitCall(t, number, 1).Code()))
+	sent = p.addPhone(second, "CA", "sms")
+	mustStatus(t, p.Submit(p.Follow(sent), "verify/code", "code", r.WaitText(t, second, 1).Code()), http.StatusSeeOther)
+	if got := p.NewCase().wantPass("the first", p.Open("/app")); got.Header.Get("Contactgate-Phone") != number {
+		t.Errorf("the app is told %q", got.Header.Get("Contactgate-Phone"))
+	}
+	p.wantHome("main", p.change("contacts/primary", mask(second, "+1")))
+	if got := p.NewCase().wantPass("the main one", p.Open("/app")); got.Header.Get("Contactgate-Phone") != second {
+		t.Errorf("the app is told %q", got.Header.Get("Contactgate-Phone"))
+	}
+	p.wantHome("remove", p.change("contacts/remove", mask(number, "+81")))
+	for n, words := range []string{"a new phone number was added", "another phone number is the main one", "a phone number was removed"} {
+		if m := r.WaitText(t, number, n+1); !strings.Contains(m.Text, words) || strings.Contains(m.Text, second) {
+			t.Errorf("text %d: %q", n+1, m.Text)
+		}
+	}
+	p.NewCase().wantPass("afterwards", p.Open("/app"))
+	if page := p.Visit(ownPage); strings.Count(page.Body, "<li>\n<p class=\"whom\">") != 1 {
+		t.Errorf("%s", page.Text())
+	}
+}
+
 // Whoever is blocked sees their own page, and the app stays closed.
 func TestBlockedPeopleSeeTheirOwnPage(t *testing.T) {
 	t.Parallel()

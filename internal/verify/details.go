@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"time"
 
 	"github.com/contactgate/contactgate/policy"
 )
@@ -9,8 +10,7 @@ import (
 // Remove takes a contact off the account, as its person wishes. Those who are told find a notice in the account's outbox.
 func (f *Flow) Remove(ctx context.Context, r *policy.Rules, v Visitor, handle string) (policy.Result, error) {
 	var done policy.Removal
-	result, err := f.changeContact(ctx, v, handle, func(a *policy.Account, id string) (result policy.Result) {
-		now := f.now()
+	result, err := f.changeContact(ctx, v, handle, func(a *policy.Account, id string, now time.Time) (result policy.Result) {
 		if done, result = a.Remove(v.Session, id, r, now); result.Outcome == policy.Accepted {
 			f.tell(a, r, v, done.Tell, removed[done.Contact.Kind], "", now)
 			a.Note(policy.ContactRemoved, done.Contact.Address, v.Browser, now)
@@ -35,8 +35,7 @@ var (
 // MakePrimary makes a contact the one of its kind that apps are told.
 func (f *Flow) MakePrimary(ctx context.Context, r *policy.Rules, v Visitor, handle string) (policy.Result, error) {
 	var made policy.Contact
-	result, err := f.changeContact(ctx, v, handle, func(a *policy.Account, id string) policy.Result {
-		now := f.now()
+	result, err := f.changeContact(ctx, v, handle, func(a *policy.Account, id string, now time.Time) policy.Result {
 		c, tell, result := a.MakePrimary(v.Session, id, now)
 		if made = c; result.Outcome == policy.Accepted {
 			f.tell(a, r, v, tell, primary[c.Kind], "", now)
@@ -52,17 +51,18 @@ func (f *Flow) MakePrimary(ctx context.Context, r *policy.Rules, v Visitor, hand
 
 // changeContact applies change to the contact that a handle names. One of another browser session, or of somebody else, is
 // as good as none.
-func (f *Flow) changeContact(ctx context.Context, v Visitor, handle string, change func(a *policy.Account, id string) policy.Result) (policy.Result, error) {
+func (f *Flow) changeContact(ctx context.Context, v Visitor, handle string, change func(a *policy.Account, id string, now time.Time) policy.Result) (policy.Result, error) {
 	ctx, cancel := patient(ctx)
 	defer cancel()
 	if err := f.Admit(ctx); err != nil {
 		return policy.Result{}, err
 	}
+	now := f.now()
 	var result policy.Result
-	a, err := f.update(ctx, v, f.now(), func(a *policy.Account) bool {
+	a, err := f.update(ctx, v, now, func(a *policy.Account) bool {
 		result = policy.Result{Outcome: policy.Gone}
 		if c := f.byHandle(v, a, handle); c != nil {
-			result = change(a, c.ID)
+			result = change(a, c.ID, now)
 		}
 		return result.Outcome == policy.Accepted
 	})
