@@ -48,8 +48,10 @@ func (h Happened) Told() bool {
 // shownEvents is how many are in sight; the others open.
 const shownEvents = 8
 
-// Latest are the events in sight, Earlier the others.
-func (d Details) Latest() []Happened  { return d.Lately[:min(shownEvents, len(d.Lately))] }
+// Latest are the events in sight.
+func (d Details) Latest() []Happened { return d.Lately[:min(shownEvents, len(d.Lately))] }
+
+// Earlier are the others.
 func (d Details) Earlier() []Happened { return d.Lately[min(shownEvents, len(d.Lately)):] }
 
 // Confirmed tells whether any contact counts now.

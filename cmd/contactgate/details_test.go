@@ -170,7 +170,7 @@ func TestPeopleChangeTheirOwnContactDetails(t *testing.T) {
 	form := ann.Open(findLink(t, page, "contacts/new"))
 	sent = ann.Submit(form, "contacts/new", "address", second)
 	mustStatus(t, sent, http.StatusSeeOther)
-	page = ann.wantHome("add", ann.Submit(ann.Follow(sent), "verify/code", "code", r.WaitMail(t, second, 1).Code()))
+	ann.wantHome("add", ann.Submit(ann.Follow(sent), "verify/code", "code", r.WaitMail(t, second, 1).Code()))
 	r.waitNotice(t, ann.Email, "A new e-mail address was added")
 	if got := ann.NewCase().wantPass("two contacts", ann.Open("/app")); got.Header.Get("Contactgate-Email") != ann.Email {
 		t.Errorf("the app is told %q", got.Header.Get("Contactgate-Email"))

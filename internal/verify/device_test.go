@@ -237,9 +237,9 @@ func TestRevokingTakesAFreshCode(t *testing.T) {
 // Whoever clears out a list one by one tells the contacts once, not twenty times.
 func TestRevokingIsToldToTheContacts(t *testing.T) {
 	h := newHouse(t, deviceCode)
-	ann := h.trust(h.person("ann", "laptop"), "ann.long@example.com")
+	h.trust(h.person("ann", "laptop"), "ann.long@example.com")
 	h.move(time.Minute)
-	ann = h.trust(h.person("ann", "phone"), "ann.long@example.com")
+	ann := h.trust(h.person("ann", "phone"), "ann.long@example.com")
 	h.settle(ann)
 	h.stop()
 	h.change(ann, func(a *policy.Account) { a.Outbox = nil })
