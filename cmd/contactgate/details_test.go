@@ -439,7 +439,7 @@ func TestI06TrustEndsFromTheOwnPage(t *testing.T) {
 func TestNumbersOnTheOwnPage(t *testing.T) {
 	t.Parallel()
 	r := shared(t)
-	number, second := someNumber("JP"), someNumber("CA")
+	number, second := someNumber("JP"), someNumber("US")
 	mask := func(number, code string) string { return code + " •• •••• ••" + number[len(number)-2:] }
 	p := dialled(t, r, "own-numbers", number)
 	first, _ := p.Visit(ownPage).about("contacts/confirm", mask(number, "+81"))
@@ -452,7 +452,8 @@ func TestNumbersOnTheOwnPage(t *testing.T) {
 	prove := p.change("contacts/confirm", mask(number, "+81"), "channel", "voice")
 	sent := p.Submit(prove, "verify/send", "proof", number[len(number)-4:])
 	p.wantHome("by call", p.Submit(p.Follow(sent), "verify/code", "code", r.WaitCall(t, number, 1).Code()))
-	sent = p.addPhone(second, "CA", "sms")
+	sent = p.addPhone(second, "US", "sms")
+	mustStatus(t, sent, http.StatusSeeOther)
 	mustStatus(t, p.Submit(p.Follow(sent), "verify/code", "code", r.WaitText(t, second, 1).Code()), http.StatusSeeOther)
 	if got := p.NewCase().wantPass("the first", p.Open("/app")); got.Header.Get("Contactgate-Phone") != number {
 		t.Errorf("the app is told %q", got.Header.Get("Contactgate-Phone"))
