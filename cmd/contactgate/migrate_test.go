@@ -24,7 +24,7 @@ func TestMovingFromAFileToRedisAndBack(t *testing.T) {
 	onFile := r.config
 	configs := map[string]string{
 		"file":  onFile,
-		"redis": onRedis(redis.URL(), r.dir+"/storage")(r),
+		"redis": onRedis(redis.URL(), r.dir+"/storage", plainConfig)(r),
 		"back":  strings.Replace(onFile, r.dir+"/accounts.db", r.dir+"/back.db", 1),
 		"other": strings.Replace(strings.Replace(onFile, r.dir+"/accounts.db", r.dir+"/other.db", 1), r.dir+"/storage", r.dir+"/other", 1),
 	}

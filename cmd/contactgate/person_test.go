@@ -33,6 +33,8 @@ type person struct {
 	Case   string
 	Lang   string
 	Origin string // https://app.example:PORT
+	// local is the address that the browser comes from; nil: any.
+	local  net.Addr
 	jar    *cookiejar.Jar
 	client *http.Client
 	extra  http.Header
@@ -87,7 +89,7 @@ func browserFor(t *testing.T, r *rig, host string) *person {
 			if err != nil {
 				return nil, err
 			}
-			return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+port)
+			return (&net.Dialer{LocalAddr: p.local}).DialContext(ctx, network, "127.0.0.1:"+port)
 		},
 		DisableCompression: true,
 	}

@@ -24,9 +24,9 @@ import (
 // faults of the store by itself, with the guards that they test, are in internal/store/redisfault_test.go.
 
 // onRedis is a gate that keeps its accounts there. Both of a pair have the storage of the first.
-func onRedis(words, storage string) func(*rig) string {
+func onRedis(words, storage string, config func(*rig) string) func(*rig) string {
 	return func(r *rig) string {
-		text := plainConfig(r)
+		text := config(r)
 		text = strings.Replace(text, "store bolt "+r.dir+"/accounts.db", "store redis "+words, 1)
 		return strings.Replace(text, "storage file_system "+r.dir+"/storage", "storage file_system "+storage, 1)
 	}
@@ -35,15 +35,21 @@ func onRedis(words, storage string) func(*rig) string {
 // startPair runs two gates at the same moment, on a Redis and a storage that are empty.
 func startPair(t *testing.T, words string) (one, two *rig) {
 	t.Helper()
+	return startPairWith(t, words, plainConfig)
+}
+
+// startPairWith is startPair with another configuration than plainConfig.
+func startPairWith(t *testing.T, words string, config func(*rig) string) (one, two *rig) {
+	t.Helper()
 	one, err := newRig()
 	if err != nil {
 		t.Fatal(err)
 	}
-	one.config = onRedis(words, one.dir+"/storage")(one)
+	one.config = onRedis(words, one.dir+"/storage", config)(one)
 	if two, err = one.another(); err != nil {
 		t.Fatal(err)
 	}
-	two.config = onRedis(words, one.dir+"/storage")(two)
+	two.config = onRedis(words, one.dir+"/storage", config)(two)
 	// Caddy's own CA is made without a lock: two nodes that do so at once may trip over each other. (It is not used here.)
 	file := filepath.Join(one.dir, "Caddyfile")
 	if err := os.WriteFile(file, []byte(one.config), 0o600); err != nil {
@@ -107,7 +113,7 @@ func (p *person) on(r *rig) *person {
 	transport := &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: r.roots}, ForceAttemptHTTP2: true, DisableCompression: true, DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+r.port)
+			return (&net.Dialer{LocalAddr: p.local}).DialContext(ctx, network, "127.0.0.1:"+r.port)
 		},
 	}
 	client := *p.client
