@@ -7,6 +7,7 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,25 +25,30 @@ type asker struct {
 }
 
 // load sends requests of people in random order until the time is over, or, without a time, each person's once. It
-// returns how many were answered as they should be; anything else fails the benchmark.
-func load(t *testing.T, to contestant, connections int, d time.Duration) int {
+// returns how long each took that was answered as it should be; anything else fails the benchmark.
+func load(t *testing.T, to contestant, connections int, d time.Duration) (times []time.Duration) {
 	t.Helper()
 	order := mathrand.Perm(to.people)
-	var next, answered atomic.Int64
+	var next atomic.Int64
+	var mu sync.Mutex
 	end := time.Now().Add(d)
 	eachConnection(t, to, connections, func(a *asker) error {
-		for {
-			i := next.Add(1) - 1
-			if d == 0 && int(i) >= to.people || d > 0 && time.Now().After(end) {
-				return nil
-			}
-			if err := a.ask(to, to.user(order[int(i)%to.people])); err != nil {
+		var mine []time.Duration
+		asked := time.Now()
+		for i := next.Add(1) - 1; d == 0 && int(i) < to.people || d > 0 && asked.Before(end); i = next.Add(1) - 1 {
+			if err := a.ask(to, order[int(i)%to.people]); err != nil {
 				return err
 			}
-			answered.Add(1)
+			answered := time.Now()
+			mine = append(mine, answered.Sub(asked))
+			asked = answered
 		}
+		mu.Lock()
+		defer mu.Unlock()
+		times = append(times, mine...)
+		return nil
 	})
-	return int(answered.Load())
+	return times
 }
 
 // loadAtRate sends so many requests a second and returns how long each took, from the moment at which it was due: an
@@ -65,7 +71,7 @@ func loadAtRate(t *testing.T, to contestant, connections int, perSecond float64,
 			}
 			due := start.Add(time.Duration(i) * gap)
 			time.Sleep(time.Until(due))
-			if err := a.ask(to, to.user(order[int(i)%to.people])); err != nil {
+			if err := a.ask(to, order[int(i)%to.people]); err != nil {
 				return err
 			}
 			mine = append(mine, time.Since(due))
@@ -97,9 +103,13 @@ func eachConnection(t *testing.T, to contestant, connections int, work func(*ask
 	group.Wait()
 }
 
-func (a *asker) ask(to contestant, user string) error {
+func (a *asker) ask(to contestant, person int) error {
+	user, cookie := to.user(person), ""
+	if to.cookie != nil {
+		cookie = "; " + to.cookie(person)
+	}
 	request := "GET /app/page?x=1 HTTP/1.1\r\nHost: localhost:" + strconv.Itoa(to.port) + "\r\nRemote-User: " + user +
-		"\r\nAccept: text/html\r\nUser-Agent: bench\r\nCookie: sess=0123456789abcdef\r\n\r\n"
+		"\r\nAccept: text/html\r\nUser-Agent: bench\r\nCookie: sess=0123456789abcdef" + cookie + "\r\n\r\n"
 	if _, err := io.WriteString(a.conn, request); err != nil {
 		return err
 	}
@@ -149,6 +159,26 @@ func residentMemory(t *testing.T, pid int) int {
 	}
 	pages, _ := strconv.Atoi(strings.Fields(string(text))[1])
 	return pages * os.Getpagesize()
+}
+
+// storeSize is how much the store takes, in bytes: of the file, or of Redis's memory.
+func storeSize(t *testing.T, dir string) int {
+	t.Helper()
+	if benchRedis != nil {
+		used, err := strconv.Atoi(benchRedis.Info("used_memory"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return used
+	}
+	info, err := os.Stat(filepath.Join(dir, "accounts.db"))
+	if os.IsNotExist(err) {
+		return 0
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(info.Size())
 }
 
 func median(values []float64) float64 {

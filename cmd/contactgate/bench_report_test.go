@@ -13,11 +13,14 @@ import (
 
 // report is what a run of the benchmark found.
 type report struct {
-	People, Rounds int
-	ColdRate       float64
-	BytesPerPerson float64
-	Throughput     []throughput
-	Latency        []latency
+	Store                    string
+	Accounts, People, Rounds int
+	ColdRate                 float64
+	BytesPerPerson           float64
+	// StoredBytes are those of the store for an account, Memory is what the server has of the machine's at the end.
+	StoredBytes, Memory int
+	Throughput          []throughput
+	Latency             []latency
 }
 
 type throughput struct {
@@ -25,6 +28,7 @@ type throughput struct {
 	Name, Base    string
 	Rate, Ratio   float64
 	CPU, AddedCPU float64 // µs a request
+	P50, P99      float64 // µs
 	Rates         []float64
 }
 
@@ -82,18 +86,19 @@ func (r *report) write(t *testing.T) {
 
 func (r *report) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Measured on %s, %s, %d processors, %s; %d people in random order, medians of %d interleaved rounds.\n\n",
-		time.Now().UTC().Format("2 January 2006"), cpuModel(), runtime.NumCPU(), runtime.Version(), r.People, r.Rounds)
-	b.WriteString("| connections | site | requests/s | of the first | spread of the rounds | CPU a request | added |\n|---|---|---|---|---|---|---|\n")
+	fmt.Fprintf(&b, "Measured on %s, %s, %d processors, %s. Store: %s, %d accounts, of which %d people come in random order. Medians of %d interleaved rounds.\n\n",
+		time.Now().UTC().Format("2 January 2006"), cpuModel(), runtime.NumCPU(), runtime.Version(), r.Store, r.Accounts, r.People, r.Rounds)
+	b.WriteString("| connections | site | requests/s | of the first | spread of the rounds | p50 | p99 | CPU a request | added |\n|---|---|---|---|---|---|---|---|---|\n")
 	for _, row := range r.Throughput {
-		fmt.Fprintf(&b, "| %d | %s | %.0f | %.3f | %.0f to %.0f | %.1f µs | %+.1f µs |\n", row.Connections, row.Name, row.Rate, row.Ratio,
-			slices.Min(row.Rates), slices.Max(row.Rates), row.CPU, row.AddedCPU)
+		fmt.Fprintf(&b, "| %d | %s | %.0f | %.3f | %.0f to %.0f | %.0f µs | %.0f µs | %.1f µs | %+.1f µs |\n", row.Connections, row.Name, row.Rate, row.Ratio,
+			slices.Min(row.Rates), slices.Max(row.Rates), row.P50, row.P99, row.CPU, row.AddedCPU)
 	}
-	b.WriteString("\n| fixed rate | site | p50 | p99 |\n|---|---|---|---|\n")
+	b.WriteString("\n| fixed rate | site | p50 | p99 | p99 of the first, round by round |\n|---|---|---|---|---|\n")
 	for _, l := range r.Latency {
-		fmt.Fprintf(&b, "| %.0f/s | %s | %.0f µs | %.0f µs |\n", l.Rate, l.Name, median(l.P50), median(l.P99))
+		fmt.Fprintf(&b, "| %.0f/s | %s | %.0f µs | %.0f µs | %.3f |\n", l.Rate, l.Name, median(l.P50), median(l.P99), medianRatio(l.P99, r.Latency[0].P99))
 	}
-	fmt.Fprintf(&b, "\nCold, everybody once: %.0f requests/s. Resident memory grew by %.0f bytes for each person met.\n", r.ColdRate, r.BytesPerPerson)
+	fmt.Fprintf(&b, "\nCold, everybody once: %.0f requests/s. Resident memory grew by %.0f bytes for each person met; at the end it was %d MB. An account takes %d bytes of the store.\n",
+		r.ColdRate, r.BytesPerPerson, r.Memory>>20, r.StoredBytes)
 	return b.String()
 }
 

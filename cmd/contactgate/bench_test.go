@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/securecookie"
+
 	"github.com/contactgate/contactgate/internal/store"
 	"github.com/contactgate/contactgate/internal/store/redistest"
 	"github.com/contactgate/contactgate/internal/verify"
@@ -27,9 +31,11 @@ import (
 
 // People, rounds and how long each takes. All can be set, for a quick look or a long one.
 var (
-	benchPeople = fromEnv("CONTACTGATE_BENCH_PEOPLE", 100_000)
-	benchRounds = fromEnv("CONTACTGATE_BENCH_ROUNDS", 11)
-	benchTime   = time.Duration(fromEnv("CONTACTGATE_BENCH_SECONDS", 1)) * time.Second
+	// benchPeople are those who come; benchAccounts, which are as many or more, those who are in the store.
+	benchPeople   = fromEnv("CONTACTGATE_BENCH_PEOPLE", 100_000)
+	benchAccounts = max(benchPeople, fromEnv("CONTACTGATE_BENCH_ACCOUNTS", 0))
+	benchRounds   = fromEnv("CONTACTGATE_BENCH_ROUNDS", 11)
+	benchTime     = time.Duration(fromEnv("CONTACTGATE_BENCH_SECONDS", 1)) * time.Second
 )
 
 const (
@@ -38,6 +44,9 @@ const (
 	stillWarm = 30 * time.Second
 	// latePeople are overdue: every request of theirs is answered with a redirect to our page.
 	latePeople = 10_000
+	// devicePeople come from a browser that they have ticked as their own, to a site with device_code on.
+	devicePeople = 10_000
+	deviceRealm  = "devices"
 )
 
 func fromEnv(name string, usual int) int {
@@ -70,6 +79,7 @@ http://localhost:%[3]d {
 }
 http://localhost:%[4]d {
 	contactgate {
+		realm default
 		identity {header.Remote-User} {
 			set_by trusted_proxies
 		}
@@ -89,6 +99,16 @@ http://localhost:%[6]d {
 http://localhost:%[7]d {
 	redir * /elsewhere 303
 }
+http://localhost:%[10]d {
+	contactgate {
+		realm devices
+		device_code on
+		identity {header.Remote-User} {
+			set_by trusted_proxies
+		}
+	}
+	reverse_proxy %[8]s
+}
 `
 
 // contestant is one kind of site that is measured.
@@ -98,6 +118,8 @@ type contestant struct {
 	user   func(i int) string
 	people int
 	status string
+	// cookie is what somebody's browser sends beside the app's session; nil: nothing.
+	cookie func(i int) string
 }
 
 // TestBenchGate compares, in one run of one process, a bare reverse_proxy, the gate with verified people, forward_auth to
@@ -109,24 +131,26 @@ func TestBenchGate(t *testing.T) {
 	}
 	dir := t.TempDir()
 	accounts, line := benchStore(t, dir)
-	seedBench(t, dir, accounts, benchPeople)
+	cookies, each := seedBench(t, dir, accounts)
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
 		_, _ = io.WriteString(w, "hello")
 	}))
 	defer app.Close()
-	var ports [6]int
+	var ports [7]int
 	for i := range ports {
 		ports[i] = freePortFor(t)
 	}
 	server := startBench(t, dir, ports[:], strings.TrimPrefix(app.URL, "http://"), line)
-	bare := contestant{"bare reverse_proxy", ports[1], benchUser, benchPeople, "200"}
-	gate := contestant{"gate, verified", ports[2], benchUser, benchPeople, "200"}
-	auth := contestant{"forward_auth to 200", ports[3], benchUser, benchPeople, "200"}
-	static := contestant{"static answer", ports[4], benchUser, benchPeople, "200"}
-	redirect := contestant{"bare redirect", ports[5], benchUser, benchPeople, "303"}
-	interrupt := contestant{"gate, overdue (303)", ports[2], lateUser, latePeople, "303"}
-	b := &bench{t: t, server: server, report: &report{People: benchPeople, Rounds: benchRounds}, gate: gate}
+	bare := contestant{"bare reverse_proxy", ports[1], benchUser, benchPeople, "200", nil}
+	gate := contestant{"gate, verified", ports[2], benchUser, benchPeople, "200", nil}
+	auth := contestant{"forward_auth to 200", ports[3], benchUser, benchPeople, "200", nil}
+	static := contestant{"static answer", ports[4], benchUser, benchPeople, "200", nil}
+	redirect := contestant{"bare redirect", ports[5], benchUser, benchPeople, "303", nil}
+	interrupt := contestant{"gate, overdue (303)", ports[2], lateUser, latePeople, "303", nil}
+	device := contestant{"gate, trusted browser", ports[6], deviceUser, devicePeople, "200", func(i int) string { return cookies[i] }}
+	b := &bench{t: t, server: server, gate: gate, device: device,
+		report: &report{Store: strings.Fields(line)[1], Accounts: benchAccounts, People: benchPeople, Rounds: benchRounds, StoredBytes: each}}
 
 	before := residentMemory(t, server)
 	began := time.Now()
@@ -136,17 +160,22 @@ func TestBenchGate(t *testing.T) {
 	t.Logf("cold: every one of %d people once, 16 connections: %.0f requests/s; resident memory grew by %.0f bytes a person", benchPeople, b.report.ColdRate, b.report.BytesPerPerson)
 
 	for _, connections := range []int{16, 128} {
-		b.compare(connections, bare, gate, auth, static)
+		b.compare(connections, bare, gate, device, auth, static)
 	}
 	b.compare(128, redirect, interrupt)
-	b.compareAtFixedRate(16, bare, gate)
+	b.compareAtFixedRate(16, bare, gate, device)
+	b.report.Memory = residentMemory(t, server)
 	b.report.write(t)
 }
 
 // benchStore is bolt, or a Redis of its own when CONTACTGATE_BENCH_STORE says so, and the line that names it.
+// benchRedis is the server of `make bench-redis`.
+var benchRedis *redistest.Server
+
 func benchStore(t *testing.T, dir string) (store.Store, string) {
 	if os.Getenv("CONTACTGATE_BENCH_STORE") == "redis" {
 		server := redistest.Start(t)
+		benchRedis = server
 		return store.NewRedis(store.RedisConfig{Addresses: []string{server.Addr}}), "store redis " + server.URL()
 	}
 	path := filepath.Join(dir, "accounts.db")
@@ -158,13 +187,15 @@ type bench struct {
 	t      *testing.T
 	server int
 	gate   contestant
+	device contestant
 	report *report
 	warmed time.Time
 }
 
 func (b *bench) meetEverybody() int {
-	met := load(b.t, b.gate, 16, 0)
+	met := len(load(b.t, b.gate, 16, 0))
 	b.warmed = time.Now()
+	load(b.t, b.device, 16, 0)
 	return met
 }
 
@@ -177,6 +208,7 @@ func (b *bench) keepWarm() {
 // compare measures targets in turns, the first of them as the one that the others are compared with.
 func (b *bench) compare(connections int, targets ...contestant) {
 	rates, costs := make([][]float64, len(targets)), make([][]float64, len(targets))
+	p50, p99 := make([][]float64, len(targets)), make([][]float64, len(targets))
 	for round := range benchRounds {
 		b.keepWarm()
 		line := fmt.Sprintf("%3d connections, round %d:", connections, round+1)
@@ -184,9 +216,11 @@ func (b *bench) compare(connections int, targets ...contestant) {
 			i := (turn + round) % len(targets) // nobody is always first
 			cpu := cpuTime(b.t, b.server)
 			began := time.Now()
-			n := load(b.t, targets[i], connections, benchTime)
-			rates[i] = append(rates[i], float64(n)/time.Since(began).Seconds())
-			costs[i] = append(costs[i], float64((cpuTime(b.t, b.server)-cpu).Microseconds())/float64(max(n, 1)))
+			times := load(b.t, targets[i], connections, benchTime)
+			rates[i] = append(rates[i], float64(len(times))/time.Since(began).Seconds())
+			costs[i] = append(costs[i], float64((cpuTime(b.t, b.server)-cpu).Microseconds())/float64(max(len(times), 1)))
+			p50[i] = append(p50[i], float64(percentile(times, 0.50).Microseconds()))
+			p99[i] = append(p99[i], float64(percentile(times, 0.99).Microseconds()))
 			line += fmt.Sprintf("  %s %.0f/s %.1f µs", targets[i].name, rates[i][round], costs[i][round])
 		}
 		b.t.Log(line)
@@ -195,6 +229,7 @@ func (b *bench) compare(connections int, targets ...contestant) {
 		row := throughput{
 			Connections: connections, Name: target.name, Base: targets[0].name, Rate: median(rates[i]), CPU: median(costs[i]),
 			Ratio: medianRatio(rates[i], rates[0]), AddedCPU: medianDifference(costs[i], costs[0]), Rates: rates[i],
+			P50: median(p50[i]), P99: median(p99[i]),
 		}
 		b.report.Throughput = append(b.report.Throughput, row)
 		b.t.Logf("%3d connections, medians of %d rounds: %s %.0f/s, %.3f of %s; CPU %.1f µs a request, %+.1f µs", connections, benchRounds,
@@ -220,7 +255,9 @@ func (b *bench) compareAtFixedRate(connections int, targets ...contestant) {
 }
 
 // seedBench writes a store with so many verified people and some overdue ones, and its keys.
-func seedBench(t *testing.T, dir string, accounts store.Store, people int) {
+// seedBench fills the store. It returns the cookies of those who come from a browser of their own, and how many bytes of
+// the store an account takes.
+func seedBench(t *testing.T, dir string, accounts store.Store) (cookies []string, each int) {
 	t.Helper()
 	ring, err := verify.NewKeyring(rand.Reader)
 	if err != nil {
@@ -237,14 +274,26 @@ func seedBench(t *testing.T, dir string, accounts store.Store, people int) {
 	flow := verify.New(verify.Config{Store: accounts, Keys: keys, Now: time.Now, Rand: rand.Reader, Log: quiet, Audit: quiet})
 	now := time.Now()
 	began := time.Now()
+	cookies = make([]string, devicePeople)
+	codecs := deviceCodecs(keys)
+	all := benchAccounts + latePeople + devicePeople
+	empty := storeSize(t, dir)
 	var next atomic.Int64
 	var group sync.WaitGroup
 	for range 256 { // together they share a sync
 		group.Go(func() {
-			for i := int(next.Add(1)) - 1; i < people+latePeople; i = int(next.Add(1)) - 1 {
-				account := verifiedPerson(i, now)
-				if i >= people {
-					account = latePerson(i-people, now)
+			for i := int(next.Add(1)) - 1; i < all; i = int(next.Add(1)) - 1 {
+				var account policy.Account
+				switch late := i - benchAccounts; {
+				case late < 0:
+					account = verifiedPerson(i, now)
+				case late < latePeople:
+					account = latePerson(late, now)
+				default:
+					account, cookies[late-latePeople] = trustedPerson(flow, codecs, late-latePeople, now)
+				}
+				if i%1_000_000 == 999_999 {
+					t.Logf("seeded %d accounts in %s", i+1, time.Since(began).Round(time.Second))
 				}
 				if err := flow.Seed(context.Background(), account); err != nil {
 					t.Error(err)
@@ -257,9 +306,16 @@ func seedBench(t *testing.T, dir string, accounts store.Store, people int) {
 	if err := accounts.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if info, err := os.Stat(filepath.Join(dir, "accounts.db")); err == nil {
-		t.Logf("seeded %d people in %s: %d bytes of file a person", people+latePeople, time.Since(began).Round(time.Second), info.Size()/int64(people+latePeople))
-	}
+	each = (storeSize(t, dir) - empty) / all
+	t.Logf("seeded %d accounts in %s: %d bytes of the store each", all, time.Since(began).Round(time.Second), each)
+	return cookies, each
+}
+
+// deviceCodecs are those of the server, which nobody else may have.
+func deviceCodecs(keys *verify.Keyring) []securecookie.Codec {
+	codec := securecookie.New(keys.Derive("device signature")[0], keys.Derive("device secrecy")[0])
+	codec.SetSerializer(securecookie.NopEncoder{})
+	return []securecookie.Codec{codec}
 }
 
 func verifiedPerson(i int, now time.Time) policy.Account {
@@ -267,6 +323,21 @@ func verifiedPerson(i int, now time.Time) policy.Account {
 		{ID: "c1", Kind: policy.Email, Address: policy.Address(fmt.Sprintf("person.%d@example.com", i)), By: "signin", Added: now, Verified: now},
 		{ID: "c2", Kind: policy.Email, Address: policy.Address(fmt.Sprintf("second.%d@example.net", i)), By: "person", Added: now},
 	}}
+}
+
+// trustedPerson is somebody with a browser of their own, and the cookie that it has.
+func trustedPerson(flow *verify.Flow, codecs []securecookie.Codec, i int, now time.Time) (policy.Account, string) {
+	a := verifiedPerson(i, now)
+	a.Realm, a.User = deviceRealm, deviceUser(i)
+	id := make([]byte, 16)
+	_, _ = rand.Read(id)
+	a.Devices = []policy.Device{{ID: flow.DeviceHash(a.Realm, a.User, id), Host: "localhost", Trusted: now, Used: now, Ends: now.Add(365 * 24 * time.Hour), By: "c1"}}
+	value := binary.BigEndian.AppendUint32(append(id, flow.SessionHash(a.Realm, a.User, []byte("device localhost"))...), uint32(now.Unix()))
+	text, err := securecookie.EncodeMulti("contactgate-device", value, codecs...)
+	if err != nil {
+		panic(err)
+	}
+	return a, "contactgate-device-" + hex.EncodeToString(flow.DeviceMark(a.Realm, a.User)) + "=" + text
 }
 
 func latePerson(i int, now time.Time) policy.Account {
@@ -279,6 +350,8 @@ func latePerson(i int, now time.Time) policy.Account {
 func benchUser(i int) string { return fmt.Sprintf("user%08d", i) }
 func lateUser(i int) string  { return fmt.Sprintf("late%08d", i) }
 
+func deviceUser(i int) string { return fmt.Sprintf("device%08d", i) }
+
 func startBench(t *testing.T, dir string, ports []int, app, storeLine string) int {
 	t.Helper()
 	binary := filepath.Join(dir, "contactgate")
@@ -286,7 +359,7 @@ func startBench(t *testing.T, dir string, ports []int, app, storeLine string) in
 		t.Fatalf("building: %v\n%s", err, out)
 	}
 	config := filepath.Join(dir, "Caddyfile")
-	text := fmt.Sprintf(benchConfig, ports[0], dir, ports[1], ports[2], ports[3], ports[4], ports[5], app, storeLine)
+	text := fmt.Sprintf(benchConfig, ports[0], dir, ports[1], ports[2], ports[3], ports[4], ports[5], app, storeLine, ports[6])
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
