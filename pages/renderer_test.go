@@ -395,6 +395,13 @@ func TestAssetsAreHashedAndImmutable(t *testing.T) {
 	}
 }
 
+// At start only what operators bring of their own is rehearsed.
+func TestBuiltInPagesPassTheRehearsal(t *testing.T) {
+	if err := mustNew(t, testConfig(offered...)).rehearse(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestUnknownLanguagesGetTheDefault(t *testing.T) {
 	r := mustNew(t, testConfig("ja", "en"))
 	for _, lang := range []string{"", "tlh", "<b>"} {
