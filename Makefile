@@ -7,7 +7,7 @@ GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 10m
 BENCHTIME ?= 10s
 
-.PHONY: help build demo test deps vet lint unit browser fuzz soak bench bench-redis golden screenshots fmt
+.PHONY: help build demo test deps vet lint unit browser fuzz soak mutants bench bench-redis golden screenshots fmt
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,8 +50,11 @@ fuzz: ## long fuzzing of everything that a client can spell (FUZZTIME=10m each)
 		for target in $$(grep -rhoE '^func Fuzz[A-Za-z0-9]+' $$folder/*_test.go | cut -d' ' -f2); do \
 			go test ./$$folder -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME); done; done
 
-soak: ## the big counts: kill -9 loops, master kills, flows, histories
+soak: mutants ## the big counts: kill -9 loops, master kills, flows, histories
 	CONTACTGATE_REDIS=1 CONTACTGATE_MASTER_KILLS=20 CONTACTGATE_KILL_LOOPS=500 CONTACTGATE_FLOWS=1000000 CONTACTGATE_HISTORIES=2000 go test -timeout 3h -count=1 ./internal/... ./policy
+
+mutants: ## take each rule that a fault test guards out of the source, and see that the test goes red
+	CONTACTGATE_MUTANTS=1 go test -timeout 1h -count=1 -v -run '^TestMutants' .
 
 bench: ## requests per second beside bare reverse_proxy, in one run (CONTACTGATE_BENCH_REPORT=folder writes tables and plots)
 	CONTACTGATE_BENCH=1 go test -timeout 120m -count=1 -v -run '^TestBench' ./cmd/contactgate

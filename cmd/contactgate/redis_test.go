@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -18,6 +20,7 @@ import (
 	"time"
 
 	"github.com/contactgate/contactgate/internal/store/redistest"
+	"github.com/contactgate/contactgate/internal/verify"
 )
 
 // Two gate processes on one Redis, and what happens to people when that is in trouble (attacks.md R01 to R11, R27). The
@@ -135,25 +138,8 @@ func TestTwoGatesShareOneRedis(t *testing.T) {
 		t.Errorf("%d key rings were made by two nodes that started at once", made)
 	}
 
-	ann := newPerson(t, one, "late.example", "ann")
-	overdue(ann)
-	page := ann.on(two).Visit("/.contactgate/verify")
-	prove := ann.on(two).Submit(page, "verify/send")
-	codePage := ann.on(two).Follow(ann.on(two).Submit(prove, "verify/send", "proof", ann.Email))
-	code := one.WaitMail(t, ann.Email, 1).Code()
-	two.oracle.secret("code", code)
-	f, ok := codePage.Form("verify/code", 0)
-	if !ok {
-		t.Fatalf("no form for the code: %s", codePage.Text())
-	}
-	f.Fields.Set("code", code)
-	began := time.Now()
-	mustStatus(t, ann.Post(f.Action, f.Fields), http.StatusSeeOther) // asked on two, entered on one
-	for ann.on(two).Open("/app").StatusCode != http.StatusOK {
-		if time.Since(began) > time.Second {
-			t.Fatal("verified on one, and not on the other within a second")
-		}
-	}
+	areOneGate(t, one, two)
+	otherKeysAreRefused(t, one, redis.URL())
 
 	// P3: guesses, from both sides at once.
 	bob := newPerson(t, one, "app.example", "bob")
@@ -190,7 +176,7 @@ func TestTwoGatesShareOneRedis(t *testing.T) {
 			}
 		}
 	}
-	if evaluated > 5 || statuses[http.StatusSeeOther].Load() > 0 {
+	if evaluated == 0 || evaluated > 5 || statuses[http.StatusSeeOther].Load() > 0 {
 		t.Errorf("%d guesses were evaluated; answers: 422 %d, 429 %d, 503 %d", evaluated, statuses[422].Load(), statuses[429].Load(), statuses[503].Load())
 	}
 
@@ -206,6 +192,86 @@ func TestTwoGatesShareOneRedis(t *testing.T) {
 	cyd.Open("/app") // on a machine that is very busy all of them may have got 503
 	if n := len(one.Audit(t, cyd.User, "grace_started")) + len(two.Audit(t, cyd.User, "grace_started")); n != 1 {
 		t.Errorf("grace started %d times", n)
+	}
+}
+
+// areOneGate: what is done on one node counts on the other, and within a second.
+func areOneGate(t *testing.T, one, two *rig) {
+	t.Helper()
+	ann := newPerson(t, one, "late.example", "ann")
+	overdue(ann)
+	page := ann.on(two).Visit("/.contactgate/verify")
+	prove := ann.on(two).Submit(page, "verify/send")
+	codePage := ann.on(two).Follow(ann.on(two).Submit(prove, "verify/send", "proof", ann.Email))
+	code := one.WaitMail(t, ann.Email, 1).Code()
+	two.oracle.secret("code", code)
+	f, ok := codePage.Form("verify/code", 0)
+	if !ok {
+		t.Fatalf("no form for the code: %s", codePage.Text())
+	}
+	f.Fields.Set("code", code)
+	began := time.Now()
+	mustStatus(t, ann.Post(f.Action, f.Fields), http.StatusSeeOther) // asked on two, entered on one
+	for ann.on(two).Open("/app").StatusCode != http.StatusOK {
+		if time.Since(began) > time.Second {
+			t.Fatal("verified on one, and not on the other within a second")
+		}
+	}
+	ann.NewCase().wantPass("verified", ann.Open("/app"))
+
+	// F16: an operator's word on one, on both within 5 s.
+	one.Accounts(t, "freeze", "main", ann.User)
+	began = time.Now()
+	for _, r := range []*rig{one, two} {
+		for ann.on(r).Open("/app").StatusCode == http.StatusOK {
+			if time.Since(began) > 5*time.Second {
+				t.Fatal("frozen on one, and not on both within five seconds")
+			}
+		}
+	}
+}
+
+// The same where Redis is more than one server.
+func TestTwoGatesShareSentinelsOrACluster(t *testing.T) {
+	t.Parallel()
+	t.Run("Sentinels", func(t *testing.T) {
+		t.Parallel()
+		set := redistest.StartSentinels(t, 1)
+		one, two := startPair(t, "sentinel "+set.Name+" "+set.URL())
+		areOneGate(t, one, two)
+	})
+	t.Run("Cluster", func(t *testing.T) {
+		t.Parallel()
+		one, two := startPair(t, "cluster "+redistest.StartCluster(t, 3).URL())
+		areOneGate(t, one, two)
+	})
+}
+
+// otherKeysAreRefused: a node that could not read what the others wrote does not start, and says whose keys it has.
+func otherKeysAreRefused(t *testing.T, one *rig, url string) {
+	t.Helper()
+	three, err := one.another()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(three.dir)
+	ring, err := verify.NewKeyring(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(three.dir, "ring")
+	if err := os.WriteFile(file, []byte(ring), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	three.config = onRedis(url, one.dir+"/storage", plainConfig)(three)
+	three.config = strings.Replace(three.config, "brand \"Example\"", "brand \"Example\"\n\t\tkeys {file."+file+"}", 1)
+	err = three.Start()
+	keys, _ := verify.ParseKeyring(ring)
+	if err == nil || !strings.Contains(err.Error(), "the store was sealed with the key ring") || !strings.Contains(err.Error(), "this node has "+keys.Fingerprint()) {
+		t.Errorf("a node with other keys: %v", err)
+	}
+	if err == nil {
+		_ = three.Stop()
 	}
 }
 
@@ -401,6 +467,26 @@ func (p *person) gateStatus() string {
 	return status
 }
 
+// onlyTheKnownPass: with the store away, whoever is remembered as verified passes, and so does what is exempt. Everybody else
+// is told so.
+func onlyTheKnownPass(t *testing.T, what string, known, late *person, rigs ...*rig) {
+	t.Helper()
+	for _, r := range rigs {
+		if a := known.on(r).Open("/app"); a.StatusCode != http.StatusOK {
+			t.Errorf("%s: %d for somebody who is known to be verified", what, a.StatusCode)
+		}
+		if a := late.on(r).Open("/app"); a.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("%s: %d for somebody who is not", what, a.StatusCode)
+		}
+		if a := late.on(r).Fetch(http.MethodGet, "/app"); a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %d for a script of theirs", what, a.StatusCode)
+		}
+		if a := late.on(r).Open("/public/x"); a.StatusCode != http.StatusOK {
+			t.Errorf("%s: %d for an exempt path", what, a.StatusCode)
+		}
+	}
+}
+
 // P5 and P7 for people: what they were told holds, and every answer is honest and comes in time, on one server that is
 // killed and comes back with its file, and that hangs.
 func TestPeopleWhileRedisIsAway(t *testing.T) {
@@ -417,23 +503,7 @@ func TestPeopleWhileRedisIsAway(t *testing.T) {
 	late := newPerson(t, one, "late.example", "late")
 	overdue(late)
 	c := gather(t, one, two)
-	whileAway := func(what string) {
-		t.Helper()
-		for _, r := range []*rig{one, two} {
-			if a := known.on(r).Open("/app"); a.StatusCode != http.StatusOK {
-				t.Errorf("%s: %d for somebody who is known to be verified", what, a.StatusCode)
-			}
-			if a := late.on(r).Open("/app"); a.StatusCode != http.StatusServiceUnavailable {
-				t.Errorf("%s: %d for somebody who is not", what, a.StatusCode)
-			}
-			if a := late.on(r).Fetch(http.MethodGet, "/app"); a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Content-Type") != "application/problem+json" {
-				t.Errorf("%s: %d for a script of theirs", what, a.StatusCode)
-			}
-			if a := late.on(r).Open("/public/x"); a.StatusCode != http.StatusOK {
-				t.Errorf("%s: %d for an exempt path", what, a.StatusCode)
-			}
-		}
-	}
+	whileAway := func(what string) { t.Helper(); onlyTheKnownPass(t, what, known, late, one, two) }
 	remembered()
 	redis.Kill()
 	whileAway("killed")
@@ -461,6 +531,137 @@ func TestPeopleWhileRedisIsAway(t *testing.T) {
 		if err != nil || !strings.Contains(metrics, `contactgate_store_errors_total{operation="get",store="redis"}`) {
 			t.Errorf("no store errors in the metrics (%v)", err)
 		}
+	}
+}
+
+// R11: a Redis that answers, and refuses. Scripts that it has forgotten are sent again; a full one, and one that was made a
+// replica, is as good as away; and nobody who was told to be done is not.
+func TestPeopleWhileRedisRefuses(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t)
+	one, two := startPair(t, redis.URL())
+	known := newPerson(t, one, "late.example", "known").Verify()
+	late := newPerson(t, one, "late.example", "late")
+	overdue(late)
+	c := gather(t, one, two)
+	for before := c.count(); c.count() < before+6; time.Sleep(5 * time.Millisecond) {
+		redis.Do("SCRIPT", "FLUSH")
+	}
+	if c.away != 0 {
+		t.Errorf("%d answers were 503 because scripts were forgotten", c.away)
+	}
+	redis.Do("CONFIG", "SET", "maxmemory", "1")
+	for _, r := range []*rig{one, two} {
+		if a := known.on(r).Open("/app"); a.StatusCode != http.StatusOK {
+			t.Errorf("full: %d for who is verified", a.StatusCode) // it can be read
+		}
+		late.NewCase().wantGated("full, overdue", late.on(r).Open("/app"))
+		wantStatus(t, "full, somebody new", newPerson(t, r, "late.example", "new").Open("/app"), http.StatusServiceUnavailable)
+	}
+	redis.Do("CONFIG", "SET", "maxmemory", "0")
+	c.settled(5 * time.Second)
+
+	known.on(two).Visit("/app")
+	known.Visit("/app")
+	redis.Do("REPLICAOF", "127.0.0.1", "1")
+	time.Sleep(1500 * time.Millisecond) // by then reads are not believed either
+	onlyTheKnownPass(t, "a replica", known, late, one, two)
+	redis.Do("REPLICAOF", "NO", "ONE")
+	c.settled(5 * time.Second)
+	c.leave()
+	c.check()
+	late.NewCase().wantGated("afterwards", late.Open("/app"))
+}
+
+// Every fourth write is carried out and its answer is lost on the way. People notice nothing: a right code is right, once,
+// and one request sends once (P4, P5, P6).
+func TestPeopleWhileAnswersAreLost(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t)
+	proxy := redistest.StartProxy(t, redis.Addr)
+	one, two := startPair(t, "redis://"+proxy.Addr)
+	var writes atomic.Int64
+	proxy.Rule(func(request []byte) redistest.Fate {
+		if bytes.Contains(request, []byte("evalsha")) && writes.Add(1)%4 == 0 {
+			return redistest.Lose
+		}
+		return redistest.Deliver
+	})
+	c := gather(t, one, two)
+	c.settled(20 * time.Second)
+	c.settled(20 * time.Second)
+	c.leave()
+	proxy.Rule(nil)
+	c.check()
+	if proxy.Lost() < 10 {
+		t.Errorf("only %d answers were lost", proxy.Lost())
+	}
+	for _, p := range c.done {
+		codes := map[string]bool{}
+		mails := one.Mails(p.Email)
+		for _, m := range mails {
+			codes[m.Code()] = true
+		}
+		if len(mails) > 2 || len(codes) != 1 {
+			t.Errorf("%s got %d messages with %d codes", p.User, len(mails), len(codes))
+		}
+		if n := len(one.Audit(t, p.User, "contact_verified")) + len(two.Audit(t, p.User, "contact_verified")); n > 1 {
+			t.Errorf("%s was verified %d times", p.User, n)
+		}
+	}
+}
+
+// R01: the gate starts without its Redis, the first time and with people in it. It says so to those whom it does not know,
+// and goes on by itself.
+func TestGateThatStartsBeforeItsRedis(t *testing.T) {
+	t.Parallel()
+	redis := redistest.New(t)
+	r := startRig(t, func(r *rig) string { return onRedis(redis.URL(), r.dir+"/storage", plainConfig)(r) })
+	ann, bob := newPerson(t, r, "late.example", "ann"), newPerson(t, r, "late.example", "bob")
+	away := func(what string, people ...*person) {
+		t.Helper()
+		for _, p := range people {
+			began := time.Now()
+			a := p.Open("/app")
+			if wantStatus(t, what, a, http.StatusServiceUnavailable) && a.Header.Get("Retry-After") == "" {
+				t.Errorf("%s: no Retry-After", what)
+			}
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("%s: answered after %s", what, took)
+			}
+			wantStatus(t, what+", what is exempt", p.Open("/public/x"), http.StatusOK)
+		}
+	}
+	back := func(p *person, want int) {
+		t.Helper()
+		redis.Start()
+		for began := time.Now(); p.Open("/app").StatusCode != want; time.Sleep(20 * time.Millisecond) {
+			if time.Since(began) > 5*time.Second {
+				t.Fatalf("still %d, 5 s after Redis came", p.Open("/app").StatusCode)
+			}
+		}
+	}
+	away("before anybody was there", ann, bob)
+	if out, err := r.Command("gate", "doctor", "--address", "unix/"+r.dir+"/admin.sock"); err == nil || !strings.Contains(out, "store") {
+		t.Errorf("doctor (%v):\n%s", err, out)
+	}
+	back(ann, http.StatusSeeOther)
+	ann.Verify()
+	overdue(bob)
+	graces := len(r.Audit(t, bob.User, "grace_started"))
+
+	if err := r.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	redis.Kill()
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	away("with people in it", ann, bob)
+	back(ann, http.StatusOK)
+	bob.NewCase().wantGated("overdue", bob.Open("/app"))
+	if n := len(r.Audit(t, bob.User, "grace_started")); n != graces {
+		t.Errorf("%d graces were started", n-graces)
 	}
 }
 

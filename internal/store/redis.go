@@ -218,9 +218,25 @@ func (r *Redis) call(ctx context.Context, fn func(Record) (Record, error), old R
 	return fn(old)
 }
 
-// Delete implements Store.
+// Delete implements Store. What is gone without having been deleted (ErrGone) is given up, so that it can begin anew.
 func (r *Redis) Delete(ctx context.Context, key string) error {
-	return r.Update(ctx, key, func(Record) (Record, error) { return Record{}, nil })
+	found := false
+	err := r.Update(ctx, key, func(old Record) (Record, error) {
+		found = old.Value != nil
+		return Record{}, nil
+	})
+	if err != nil || found {
+		return err
+	}
+	release, err := r.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := r.forget(ctx, key); err != nil {
+		return fmt.Errorf("store: deleting in Redis: %w", err)
+	}
+	return nil
 }
 
 // Watch implements Store. Changes of this process are told before its Update returns; those of others come over a
@@ -276,6 +292,8 @@ func (r *Redis) write(ctx context.Context, key, epoch string, was mark, next Rec
 		case answer == "other store":
 			r.seenOther(epoch)
 			return ErrOther
+		case answer == "gone":
+			return ErrGone
 		case answer == "changed" && lost:
 			return errUnknown
 		case answer == "changed":

@@ -22,7 +22,7 @@ func (u *Unfit) Error() string { return u.Problem + "; " + u.Remedy }
 type Note struct{ Text, Remedy string }
 
 // RedisRights are the commands that a Redis user needs (ACL SETUSER), besides the keys and the channel.
-const RedisRights = "+get +mget +set +getrange +exists +zadd +zrem +zrange +eval +evalsha +wait +publish +subscribe +unsubscribe " +
+const RedisRights = "+get +mget +set +getrange +exists +zadd +zrem +zrange +zscore +eval +evalsha +wait +publish +subscribe +unsubscribe " +
 	"+ping +hello +auth +select +asking +command +info +config|get +cluster|slots"
 
 // oldestRedis knows all commands that are used (ZRANGE with BYSCORE and BYLEX).

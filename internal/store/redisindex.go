@@ -36,7 +36,8 @@ func (r *Redis) Scan(ctx context.Context, prefix, after string, limit int) ([]It
 	return items, nil
 }
 
-// keysAfter gives the first keys with a prefix behind a key. Some may belong to records that have expired.
+// keysAfter gives the first keys with a prefix behind a key. Some may belong to records that have expired, and the empty one
+// to none (see writeScript).
 func (r *Redis) keysAfter(ctx context.Context, prefix, after string, limit int) ([]string, error) {
 	from := "[" + prefix
 	if after >= prefix {
@@ -174,12 +175,18 @@ func (r *Redis) sweep(ctx context.Context) error {
 		asked[i] = pipe.ZRangeArgs(ctx, redis.ZRangeArgs{Key: r.names[i].ends, Start: "-inf", Stop: millis(r.config.Now().Add(-expireLag)), ByScore: true, Count: sweepLimitRedis})
 	}
 	_, err := pipe.Exec(ctx)
-	for i, cmd := range asked {
-		n := &r.names[i]
+	for _, cmd := range asked {
 		for _, key := range cmd.Val() {
-			words := scriptWords("eval", sweepScript, []string{n.recordName(key), n.keys, n.due, n.ends}, []any{key})
-			err = errors.Join(err, r.ask(ctx, i, func(ctx context.Context, s server) error { return s.run(ctx, redis.NewCmd(ctx, words...)) }))
+			err = errors.Join(err, r.forget(ctx, key))
 		}
 	}
 	return err
+}
+
+// forget takes a record that is not there out of the indexes.
+func (r *Redis) forget(ctx context.Context, key string) error {
+	shard := shardOf(key)
+	n := &r.names[shard]
+	words := scriptWords("eval", sweepScript, []string{n.recordName(key), n.keys, n.due, n.ends}, []any{key})
+	return r.ask(ctx, shard, func(ctx context.Context, s server) error { return s.run(ctx, redis.NewCmd(ctx, words...)) })
 }

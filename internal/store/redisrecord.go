@@ -146,6 +146,10 @@ const epochSize = 16
 // the same once more, and says so: that makes it safe to send again when an answer was lost, and it is a write each time,
 // for which WAIT can wait.
 //
+// A record that is not there although the index has it was not deleted by us, and had no end: Redis has evicted it, or
+// somebody has deleted it by hand. Its person would look new, and get a new grace; so it is not written as a new one. The
+// index always holds the empty name, which no record has: where it is gone, the part of the store is as good as gone, too.
+//
 // All its keys are of one shard. Nothing is written before everything was checked, and the first write is the one that a
 // full Redis refuses, so there are no half changes.
 const writeScript = `
@@ -155,8 +159,16 @@ local now = redis.call('GET', state)
 if not now or string.sub(now, 1, 16) ~= epoch then return 'other store' end
 local mark = redis.call('GETRANGE', record, 0, 15)
 if mark ~= old and mark ~= new then return 'changed' end
-if ttl == '' then redis.call('SET', record, value) else redis.call('SET', record, value, 'PX', ttl) end
 local kept = string.byte(value, 17) * 256 + string.byte(value, 18) + 18 < #value
+if mark == '' and kept then
+  if now ~= epoch .. '0' and redis.call('EXISTS', keys) == 0 then
+    redis.call('DEL', state)
+    return 'other store'
+  end
+  if redis.call('ZSCORE', keys, member) and not redis.call('ZSCORE', ends, member) then return 'gone' end
+end
+if ttl == '' then redis.call('SET', record, value) else redis.call('SET', record, value, 'PX', ttl) end
+if now == epoch .. '0' then redis.call('ZADD', keys, 0, '') end
 if kept then redis.call('ZADD', keys, 0, member) else redis.call('ZREM', keys, member) end
 if dueAt ~= '' then redis.call('ZADD', due, dueAt, member) else redis.call('ZREM', due, member) end
 if endsAt ~= '' then redis.call('ZADD', ends, endsAt, member) else redis.call('ZREM', ends, member) end
@@ -166,7 +178,7 @@ redis.call('PUBLISH', channel, count .. ' ' .. node .. ' ' .. member)
 return 'done'
 `
 
-// sweepScript takes a record that Redis has let expire out of the indexes.
+// sweepScript takes a record that is not there out of the indexes: Redis has let it expire, or it is given up.
 const sweepScript = `
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 redis.call('ZREM', KEYS[2], ARGV[1])

@@ -33,6 +33,8 @@ var (
 	ErrClosed = errors.New("store: closed")
 	// ErrReadOnly is returned by Update of a store that is only looked at.
 	ErrReadOnly = errors.New("store: it is only read here")
+	// ErrGone means that a record is gone that nobody deleted. It is not begun anew until it is deleted.
+	ErrGone = errors.New("store: the record is gone, and it was not we who deleted it: Redis has evicted it (look at maxmemory-policy), or somebody has deleted keys")
 	// ErrDamaged means that what is on the disk is not what was written. It is never repaired by itself.
 	ErrDamaged = errors.New("store: damaged")
 )

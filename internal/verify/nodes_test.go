@@ -276,6 +276,28 @@ func TestRedisThatLostAPartIsNotUsed(t *testing.T) {
 	}
 }
 
+// Its name alone is gone: it is no store that anybody knows, until an operator says that it is the one.
+func TestRedisThatLostItsNameIsNotUsed(t *testing.T) {
+	server := redistest.Start(t)
+	h := twoNodes(t, store.RedisConfig{Addresses: []string{server.Addr}})
+	ann := h.person("ann", "browser")
+	h.confirm(ann, ann.Email)
+	for _, name := range server.Do("KEYS", "*/"+storeIDKey).([]any) {
+		server.Do("DEL", name)
+	}
+	h.restart()
+	if verdict, err := h.Decide(t.Context(), &h.rules, ann, opening(ann)); !errors.Is(err, ErrUnavailable) {
+		t.Fatalf("%+v, %v", verdict.Decision, err)
+	}
+	if err := h.AcceptEmptyStore(t.Context(), "it was me"); err != nil {
+		t.Fatal(err)
+	}
+	h.move(time.Second)
+	if h.open(ann).Standing != policy.Verified {
+		t.Error("what was left is not used")
+	}
+}
+
 // One line when it begins, one when it is over, however many requests fail.
 func TestOutageOfTheStoreIsSaidOnce(t *testing.T) {
 	server := redistest.Start(t)

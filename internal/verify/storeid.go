@@ -153,6 +153,10 @@ func (f *Flow) admit(ctx context.Context, acceptReason string) error {
 		f.Audit.Info("store_accepted", "reason", acceptReason)
 	}
 	if inStore == nil {
+		// Where the name alone is gone, a store would not let it begin anew (store.ErrGone).
+		if err := f.Store.Delete(ctx, storeIDKey); err != nil {
+			return err
+		}
 		inStore = &StoreID{ID: f.newID(), Born: f.now().UTC(), Ring: f.Keys.Fingerprint()}
 	}
 	if err := f.nameStore(ctx, inStore); err != nil {

@@ -28,7 +28,7 @@ func (f *Flow) unavailable(operation, doing string, err error) error {
 		f.Count.StoreFailed(operation)
 	}
 	switch {
-	case errors.Is(err, errUnreadable):
+	case errors.Is(err, errUnreadable), errors.Is(err, store.ErrGone):
 		// It is this record, and every time it is asked for somebody is kept out.
 		f.Log.Error(doing+" failed; whose it is gets 503", "error", err)
 	case f.trouble.begins(time.Now()):
