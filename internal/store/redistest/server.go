@@ -67,7 +67,7 @@ func newServer(t testing.TB, program string, args []string) *Server {
 	s := &Server{Addr: "127.0.0.1:" + port, t: t, folder: folder, binary: binary, program: program}
 	s.args = append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", folder, "--save", "",
 		"--logfile", filepath.Join(folder, "log"), "--daemonize", "no", "--repl-diskless-sync-delay", "0",
-		"--repl-diskless-load", "swapdb", "--enable-debug-command", "yes"}, args...)
+		"--repl-diskless-load", "swapdb", "--repl-ping-replica-period", "1", "--enable-debug-command", "yes"}, args...)
 	s.client = redis.NewClient(&redis.Options{Addr: s.Addr, Protocol: 2, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true,
 		ContextTimeoutEnabled: true, ReadTimeout: 10 * time.Second})
 	t.Cleanup(s.end)

@@ -111,10 +111,16 @@ func StartCluster(t testing.TB, masters int) *Cluster {
 		n.WaitFor("a whole cluster", 20*time.Second, func() bool {
 			info, err := n.client.ClusterInfo(t.Context()).Result()
 			return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d", 2*masters)) &&
-				(i < masters && n.Info("connected_slaves") == "1" || i >= masters && n.Info("master_link_status") == "up")
+				(i < masters && n.hasCopy() || i >= masters && n.Info("master_link_status") == "up")
 		})
 	}
 	return c
+}
+
+// hasCopy tells whether a replica has said how much it has: from then on it counts as in sync.
+func (s *Server) hasCopy() bool {
+	replica := s.Info("slave0")
+	return strings.Contains(replica, "state=online") && !strings.Contains(replica, "offset=0,")
 }
 
 // StartNode runs one node that belongs to no Cluster yet.
