@@ -41,6 +41,15 @@ func (p *page) Dir() (string, error) { return p.T("language.direction") }
 // T says a message as plain text.
 func (p *page) T(id string, pairs ...any) (string, error) { return p.catalog.plain(id, pairs...) }
 
+// Gap stands between two sentences: nothing in languages whose full stop brings its own space.
+func (p *page) Gap() string {
+	switch base, _ := p.catalog.tag.Base(); base.String() {
+	case "ja", "zh":
+		return ""
+	}
+	return " "
+}
+
 // Say says a message in pieces, for the template "sentence".
 func (p *page) Say(id string, pairs ...any) ([]Part, error) { return p.catalog.say(id, pairs...) }
 
