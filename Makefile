@@ -40,9 +40,9 @@ browser: ## the journeys in a real Chromium
 	cd cmd/contactgate/browser && npm ci --no-audit --no-fund --loglevel=error
 	CONTACTGATE_BROWSER=1 go test -timeout 15m -run '^TestBrowser' ./cmd/contactgate
 
-screenshots: ## every page in every state to screenshots/, and docs/screenshot.png
+screenshots: ## every page in every state and three languages to screenshots/, and docs/screenshot.png
 	cd cmd/contactgate/browser && npm ci --no-audit --no-fund --loglevel=error
-	CONTACTGATE_BROWSER=1 CONTACTGATE_SCREENSHOTS=$(CURDIR)/screenshots go test -timeout 15m -count=1 -run '^TestBrowser/states' ./cmd/contactgate
+	CONTACTGATE_BROWSER=1 CONTACTGATE_SCREENSHOTS=$(CURDIR)/screenshots go test -timeout 30m -count=1 -run '^TestBrowser/(gallery|states)$$' ./cmd/contactgate
 	cd cmd/contactgate/browser && node readme.mjs $(CURDIR)/screenshots $(CURDIR)/docs/screenshot.png
 
 fuzz: ## long fuzzing of everything that a client can spell (FUZZTIME=10m each)

@@ -1,40 +1,7 @@
-// "This was not me", frozen accounts, and asking for help: by hand, without a script, and what the pages look like.
+// "This was not me", frozen accounts, and asking for help, and what the pages look like.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { askForCode, control, expectError, expectPath, go, look, mail, own, person, prefix, press, visit } from "./lib.mjs";
-
-/** Confirms the address that the sign-in names. */
-async function confirm(me, page = me.page) {
-  await page.goto(me.origin + "/inbox");
-  if (new URL(page.url()).pathname === "/inbox") await page.goto(own(me, "verify"));
-  const before = (await control(`/mails?to=${encodeURIComponent(me.address)}&n=0`)).length;
-  await askForCode(me, page);
-  await page.fill("#code", (await mail(me.address, before + 1)).Code);
-  await go(page, () => press(page, "verify/code"));
-  return before + 1;
-}
-
-/** Somebody who found a session of theirs open adds an address; the link of the mail that tells them of it. */
-async function intrude(me, told, options = {}) {
-  const thief = await person(me.user, { site: me.site, address: me.address, ...options });
-  await thief.page.goto(own(thief, "contacts/new"));
-  const added = `thief.of.${me.user}@elsewhere.example`;
-  await thief.page.fill("#address", added);
-  await go(thief.page, () => press(thief.page, "contacts/new"));
-  await thief.page.fill("#code", (await mail(added)).Code);
-  await go(thief.page, () => press(thief.page, "verify/code"));
-  const { Text: text } = await mail(me.address, told + 1);
-  const link = text.match(/^https:\/\/\S+\/notice\/\S+$/m);
-  assert.ok(link, text);
-  return { thief, link: link[0] };
-}
-
-/** A browser in which nobody is signed in. */
-async function stranger(lang, js = true) {
-  const somebody = await person(`stranger-${lang}-${js}-${Math.random().toString(36).slice(2)}`, { lang, js, width: 320 });
-  await somebody.context.clearCookies();
-  return somebody;
-}
+import { askForCode, confirm, control, expectError, expectPath, go, intrude, look, mail, own, prefix, press, stranger, visit } from "./lib.mjs";
 
 const freeze = (verb, user, realm) => control(`/accounts?verb=${verb}&realm=${realm}&user=${encodeURIComponent(user)}`);
 
@@ -181,20 +148,3 @@ for (const lang of ["en", "ja"]) {
     await expectPath(page, `${prefix}/verify`);
   }));
 }
-
-test("without JavaScript a link stops the account, and a form asks for help", () => visit("plainly", { js: false }, async (me, page) => {
-  const { thief, link } = await intrude(me, await confirm(me), { js: false });
-  const owner = await stranger("en", false);
-  await owner.page.goto(link);
-  assert.equal((await go(owner.page, () => owner.page.click("main form button"))).status(), 200);
-  assert.match(await owner.page.textContent("h1"), /The account is stopped/);
-  assert.equal((await page.goto(me.origin + "/inbox")).status(), 403);
-  await go(page, () => page.click("main a.button"));
-  await page.fill("#detail", "It was me.");
-  await page.fill("#reach", "me@example.net");
-  assert.equal((await go(page, () => press(page, "help"))).status(), 200);
-  assert.match(await page.textContent("h1"), /Your message is on its way/);
-  assert.deepEqual([...owner.faults, ...thief.faults], []);
-  await owner.context.close();
-  await thief.context.close();
-}));
