@@ -4,6 +4,7 @@ import { createHmac } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import axe from "axe-core";
 import { launch } from "./chromium.mjs";
 
@@ -174,7 +175,23 @@ export async function expectError(page, lang = "en") {
   const word = { en: "Error: ", ja: "エラー: ", ar: "خطأ: " }[lang];
   const title = await page.title();
   assert.ok(title.startsWith(word), `title “${title}”`);
-  assert.equal(await page.evaluate(() => document.activeElement?.id), "problem", "the summary has the focus");
+  const focused = () => page.evaluate(() => document.activeElement?.id);
+  // Chromium gives the focus when it first paints, which may be after the page has loaded.
+  for (let i = 0; i < 100 && await focused() !== "problem"; i++) await sleep(50);
+  assert.equal(await focused(), "problem", "the summary has the focus");
+}
+
+/** What a page holds once it stands still. */
+export async function content(page) {
+  for (let i = 0; ; i++) {
+    await page.waitForLoadState();
+    try {
+      return await page.content();
+    } catch (error) {
+      if (i === 100 || !/navigating/.test(error.message)) throw error;
+      await sleep(50);
+    }
+  }
 }
 
 /** Tabs on until the wanted thing has the focus; everything on the way must show it. */
