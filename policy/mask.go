@@ -13,10 +13,11 @@ const stars = "****"
 // shownRunes is how much of a local part is shown, of those that are longer than that.
 const shownRunes = 2
 
-// Mask is an address or a number as pages, logs and audits may show it: "an****@example.com", "+81 •• •••• ••34".
+// Mask is an address or a number as pages, logs and audits may show it: "an****@example.com", "+81 •• •••• ••34". Case does
+// not matter to an address, so the mask has none: whoever typed one must not see by it that it is on file in another.
 func Mask(whole string) string {
 	if at := strings.LastIndexByte(whole, '@'); at >= 0 {
-		shown, _ := splitLocal(whole[:at])
+		shown, _ := splitLocal(foldASCII(whole[:at]))
 		return shown + stars + whole[at:]
 	}
 	if len(whole) < 6 || whole[0] != '+' {

@@ -12,6 +12,7 @@ func TestMaskShowsTheBeginningAndNeverTheLength(t *testing.T) {
 		"ann.long@example.com":                     "an****@example.com",
 		"an.other.very.very.long.name@example.com": "an****@example.com",
 		"ann@example.com":                          "an****@example.com",
+		"AN.Long@example.com":                      "an****@example.com", // on file or as typed, it looks alike
 		"an@example.com":                           "****@example.com",
 		"a@example.com":                            "****@example.com",
 		"@example.com":                             "****@example.com",

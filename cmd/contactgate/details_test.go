@@ -499,3 +499,23 @@ func TestBlockedPeopleSeeTheirOwnPage(t *testing.T) {
 		t.Errorf("%s in %s", a.Request.URL, a.Header.Get("Content-Language"))
 	}
 }
+
+// P11: whoever types an address to add it does not see by its spelling that it is on file: neither where the code is asked
+// for, nor in what happened lately.
+func TestP11TheCaseOfATypedAddressTellsNothing(t *testing.T) {
+	t.Parallel()
+	r := shared(t)
+	p := newPerson(t, r, "app.example", "spelled")
+	unknown := unique("spelled") + ".other@example.com"
+	r.oracle.secret("address", unknown)
+	for what, address := range map[string]string{"on file": p.Email, "not on file": unknown} {
+		typed := strings.ToUpper(address[:2]) + address[2:]
+		sent := p.Submit(p.Visit("/.contactgate/contacts/new"), "contacts/new", "address", typed)
+		mustStatus(t, sent, http.StatusSeeOther)
+		for _, page := range []*answer{p.Follow(sent), p.Visit(ownPage)} {
+			if text := page.Text(); strings.Contains(text, masked(typed)) || !strings.Contains(text, masked(address)) {
+				t.Errorf("%s: %s", what, text)
+			}
+		}
+	}
+}
