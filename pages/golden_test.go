@@ -1,13 +1,18 @@
 package pages
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
+	"io/fs"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 )
 
@@ -62,8 +67,53 @@ func TestPagesLookAsTheyDid(t *testing.T) {
 	few, many := mustNew(t, testConfig()), mustNew(t, testConfig(offered...))
 	for lang, r := range map[string]*Renderer{"en": few, "ja": few, "ar": many} {
 		for name, v := range samples() {
-			w := render(t, r, frame(lang, "verify"), v)
+			w := render(t, r, frameOf(lang, v), v)
 			golden(t, filepath.Join(lang, name+".golden.html"), w.Body.String())
+		}
+	}
+}
+
+// Every sentence of the pages is in some sample: a state without one would be looked at by nobody.
+func TestEverySentenceOfThePagesIsInASample(t *testing.T) {
+	file, err := fs.ReadFile(builtin, "locales/en.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var messages map[string]any
+	if err := json.Unmarshal(file, &messages); err != nil {
+		t.Fatal(err)
+	}
+	marked := map[string]any{}
+	for id, message := range messages {
+		part, _, _ := strings.Cut(id, ".")
+		if slices.Contains([]string{"date", "language", "mail", "text", "call"}, part) || strings.HasPrefix(id, "recovery.file") {
+			continue // of other things than pages
+		}
+		switch text := message.(type) {
+		case string:
+			marked[id] = "«" + id + "»" + text
+		case map[string]any: // plurals
+			forms := map[string]any{}
+			for form, text := range text {
+				forms[form] = "«" + id + "»" + text.(string)
+			}
+			marked[id] = forms
+		}
+	}
+	text, err := json.Marshal(marked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := testConfig()
+	c.Overrides = fstest.MapFS{"locales/en.json": {Data: text}}
+	r := mustNew(t, c)
+	var all strings.Builder
+	for _, v := range samples() {
+		all.Write(render(t, r, frameOf("en", v), v).Body.Bytes())
+	}
+	for id := range marked {
+		if !strings.Contains(all.String(), "«"+id+"»") {
+			t.Errorf("no sample shows %s", id)
 		}
 	}
 }

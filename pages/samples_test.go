@@ -12,6 +12,18 @@ func frame(lang, here string) Frame {
 	}
 }
 
+// frameOf is the frame that a page comes in.
+func frameOf(lang string, v View) Frame {
+	f := frame(lang, "verify")
+	switch v := v.(type) {
+	case Trouble:
+		f.Incident = "k7qx2mpa4d"
+	case Notice:
+		f.SignedOut, f.SignOut, f.Return, f.Here, f.Support = true, "", "", "notice", v.Support
+	}
+	return f
+}
+
 func testConfig(languages ...string) Config {
 	tokyo := time.FixedZone("JST", 9*60*60)
 	if len(languages) == 0 {
@@ -191,6 +203,10 @@ func samples() map[string]View {
 		"details-fresh":   details(func(d *Details) { d.FreshUntil, d.Contacts[1].Open, d.Full = now.Add(9*time.Minute), true, true }),
 		"details-device":  details(func(d *Details) { d.Device = true }),
 		"details-blocked": Details{Contacts: []OwnContact{{Choice: work, Added: now.Add(-200 * 24 * time.Hour)}, {Choice: private, Added: now.Add(-400 * 24 * time.Hour), Verified: now.Add(-200 * 24 * time.Hour), Lapsed: true}}, Blocked: true},
+		"details-phone": Details{Contacts: []OwnContact{
+			{Choice: private, Added: now.Add(-400 * 24 * time.Hour), Verified: now.Add(-20 * 24 * time.Hour), Primary: true},
+			{Choice: phone, Phone: true, Added: now.Add(-90 * 24 * time.Hour), Verified: now.Add(-3 * 24 * time.Hour), CanBePrimary: true, Open: true},
+		}, App: now.Add(-50 * 24 * time.Hour), Full: true},
 		"details-removed": details(func(d *Details) { d.News = &d.Lately[0] }),
 		"details-gone":    details(func(d *Details) { d.Problem = "gone" }),
 		"details-last":    details(func(d *Details) { d.Problem, d.Contacts = "last", d.Contacts[:1] }),

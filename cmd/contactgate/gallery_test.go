@@ -29,9 +29,10 @@ var galleryLanguages = []string{"en", "ja", "ar"}
 const goldenFolder = "../../pages/testdata"
 
 type gallery struct {
-	// URL is of its server: URL/LANGUAGE/NAME. Pages and Mails are the names.
-	URL          string
-	Pages, Mails []string
+	// URL is of its server: URL/LANGUAGE/NAME. Pages and Mails are the names; Others are LANGUAGE/NAME of the few pages that
+	// there are in all ten languages.
+	URL                  string
+	Pages, Mails, Others []string
 
 	renderer *pages.Renderer
 	// policy is the Content-Security-Policy of a page, assets the hashed names by the plain ones.
@@ -74,6 +75,19 @@ func openGallery(t *testing.T) *gallery {
 			g.Mails = append(g.Mails, name)
 		} else {
 			g.Pages = append(g.Pages, name)
+		}
+	}
+	others, err := filepath.Glob(filepath.Join(goldenFolder, "languages", "*", "*.golden.html"))
+	if err != nil || len(others) == 0 {
+		t.Fatalf("no golden files of other languages: %v", err)
+	}
+	for _, file := range others {
+		name, err := filepath.Rel(goldenFolder, strings.TrimSuffix(file, ".golden.html"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(name, "mail-") {
+			g.Others = append(g.Others, filepath.ToSlash(name))
 		}
 	}
 	server := httptest.NewServer(g)

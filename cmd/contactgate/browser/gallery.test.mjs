@@ -45,6 +45,16 @@ for (const name of gallery.Mails) {
   })));
 }
 
+test("in ten languages nothing is too long for a phone", async () => {
+  const page = await wall("en");
+  const complaints = [];
+  for (const name of gallery.Others) {
+    await page.goto(`${gallery.URL}/${name}`);
+    complaints.push(...(await fits(page)).map((c) => `${name}: ${c}`));
+  }
+  assert.deepEqual(complaints, []);
+});
+
 test("what opens on a page fits, too", async () => {
   for (const [name, opens] of [["code", "details.languages"], ["details", "details"], ["appcode", "details"]]) {
     const page = await hang(name, "ar");
