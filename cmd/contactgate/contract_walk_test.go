@@ -41,10 +41,11 @@ func TestContractWalk(t *testing.T) {
 		walk func(*testing.T, *rig)
 	}{
 		{"a Japanese phone that is only called, and the browser trusted for it", walkJapanesePhone},
-		{"none of these, with a notice to the old contact", walkNoneOfThese},
+		{"none of these, with a notice to the old contact, who says that it was not them", walkNoneOfThese},
 		{"a number that costs money", walkPremiumNumber},
 		{"an address with a header in it", walkHeaderInjection},
 		{"an authenticator app and its recovery codes", walkAuthenticator},
+		{"still stuck", walkHelp},
 		{"ten languages", walkLanguages},
 	} {
 		if !t.Run(path.name, func(t *testing.T) { path.walk(t, r) }) {
@@ -136,6 +137,38 @@ func walkNoneOfThese(t *testing.T, r *rig) {
 	ann.NewCase()
 	if seen := ann.wantPass("where the code was entered", ann.Open("/inbox")); seen.Header.Get("Contactgate-Email") != ann.Email {
 		t.Errorf("the app got %v", seen.Header)
+	}
+
+	// It was not ann: the link works for whoever has the mail, asks first, and stops the account everywhere until an operator
+	// has looked.
+	_, link := r.noticeTo(t, ann.Email, told+1)
+	owner := nobodyYet(t, r, "app.example")
+	stopped := owner.Submit(owner.Open(link), link)
+	mustStatus(t, stopped, http.StatusOK)
+	reference, _ := r.Audit(t, ann.User, "account_frozen")[0]["reference"].(string)
+	if reference == "" || !strings.Contains(stopped.Text(), reference) {
+		t.Errorf("no reference %q: %s", reference, stopped.Text())
+	}
+	ann.NewCase()
+	ann.wantFrozen("the browser that was verified", ann.Visit("/inbox"), reference)
+	elsewhere.NewCase()
+	elsewhere.wantFrozen("the other one", elsewhere.Visit("/inbox"), reference)
+	r.Accounts(t, "unfreeze", "main", ann.User)
+	wantStatus(t, "the link again", owner.Submit(owner.Open(link), link), http.StatusForbidden)
+	// Whoever was in has to prove again who they are; the contact that was on hold is gone.
+	ann.NewCase()
+	ann.wantDeviceCode("after it was lifted")
+	if page := ann.Visit("/.contactgate/verify"); strings.Contains(page.Text(), masked(fresh)) {
+		t.Errorf("the intruder's contact is offered: %s", page.Text())
+	}
+}
+
+func walkHelp(t *testing.T, r *rig) {
+	bob := newPerson(t, r, "app.example", "bob")
+	reference := bob.referenceOn(bob.AskHelp("no_contact", "My provider is gone.", "+81 90 1234 5634"))
+	mail := r.waitSupport(t, reference)
+	if len(mail.Rcpts) != 1 || mail.Rcpts[0] != supportAddress || !strings.Contains(mail.Text, "> My provider is gone.") || !strings.Contains(mail.Text, bob.User) {
+		t.Errorf("to %v: %s", mail.Rcpts, mail.Text)
 	}
 }
 
