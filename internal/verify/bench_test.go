@@ -24,8 +24,11 @@ func BenchmarkConfirmations(b *testing.B) {
 		{"bolt", func(b *testing.B) store.Store {
 			return store.NewBolt(store.BoltConfig{Path: filepath.Join(b.TempDir(), "accounts.db")})
 		}},
-		{"redis", func(b *testing.B) store.Store {
+		{"redis synced always", func(b *testing.B) store.Store {
 			return store.NewRedis(store.RedisConfig{Addresses: []string{redistest.Start(b).Addr}})
+		}},
+		{"redis synced every second", func(b *testing.B) store.Store {
+			return store.NewRedis(store.RedisConfig{Addresses: []string{redistest.Start(b, "--appendfsync", "everysec").Addr}})
 		}},
 	} {
 		b.Run(kind.name, func(b *testing.B) { benchmarkConfirmations(b, kind.open(b)) })
