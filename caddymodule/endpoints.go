@@ -580,7 +580,7 @@ func (x *visit) showCode(status int, a *policy.Account, c *policy.Challenge, v p
 	if v.Adding = c.Typed; !c.Typed && c.Target(a) != nil {
 		held = a.WouldHold(c.Target(a))
 	}
-	if held && !c.AddedFresh {
+	if held && !a.CountsAtOnce(c) {
 		v.HoldAfter = x.rules.ReplacementHold
 		v.Device = x.rules.Decide(x.opening(), a.Facts(now), now).Reason == policy.DeviceCode
 	}
@@ -713,6 +713,9 @@ func (x *visit) resend() error {
 	a, err := x.account()
 	if err != nil {
 		return x.failed(err)
+	}
+	if a.Challenge == nil { // the contact was removed a moment ago
+		return x.sent(verify.Sent{Result: policy.Result{Outcome: policy.NoCode}})
 	}
 	x.w.Header().Set("Retry-After", seconds(s.Wait))
 	return x.showCode(http.StatusTooManyRequests, a, a.Challenge, pages.Code{Problem: "early", Wait: s.Wait})

@@ -29,7 +29,7 @@ type Account struct {
 	Wrong Tally `cbor:"12,keyasint,omitzero"`
 	Sends Tally `cbor:"13,keyasint,omitzero"`
 	Adds  Tally `cbor:"14,keyasint,omitzero"`
-	// AddWrongInARow are wrong codes in a row for contacts that were being added.
+	// AddWrongInARow are wrong codes for contacts that were being added, and then were not.
 	AddWrongInARow int `cbor:"15,keyasint,omitzero"`
 	// Outbox are the messages that no carrier has taken yet.
 	Outbox []Send `cbor:"16,keyasint,omitzero"`
@@ -161,10 +161,11 @@ func (a *Account) live() int {
 
 // dropOldestClaim makes room for what the sign-in says now: of the contacts of the kind that it said earlier and nobody
 // ever confirmed, the oldest goes. (Of any kind, an address and a number named together would push each other out.) One
-// that a code is on its way to stays.
+// that a code is on its way to stays, and one that somebody guessed at: a new record would count from nothing.
 func (a *Account) dropOldestClaim(kind Kind) bool {
 	i := slices.IndexFunc(a.Contacts, func(c Contact) bool {
 		return c.Kind == kind && c.By == "signin" && c.Verified.IsZero() && !c.Retired &&
+			c.WrongInARow == 0 && c.ProofsInAll == 0 && c.Last4InAll == 0 &&
 			(a.Challenge == nil || a.Challenge.Contact != c.ID)
 	})
 	if i < 0 {

@@ -173,7 +173,7 @@ func (a *Account) ConfirmEnrolment(session []byte, n Answer, codes Recovery, l L
 		return Result{Outcome: AcceptedAgain}
 	case a.HasAuthenticator():
 		return Result{Outcome: Enrolled}
-	case p == nil:
+	case p == nil || !a.hasEntered(session):
 		return Result{Outcome: Expired}
 	}
 	n.Recovery = nil // there are none yet
@@ -259,11 +259,7 @@ func (a *Account) AttemptAuthenticator(session, next []byte, n Answer, l Limits,
 	case !c.askedBy(session):
 		return Result{Outcome: Elsewhere}
 	case !c.Done.IsZero():
-		// The double click.
-		if now.Sub(c.Done) < repeatFor && sameSecret(string(x.Answered), string(n.Name)) == 1 {
-			return Result{Outcome: AcceptedAgain}
-		}
-		return Result{Outcome: NoCode}
+		return c.repeated(func() bool { return sameSecret(string(x.Answered), string(n.Name)) == 1 }, now)
 	case !now.Before(c.Ends):
 		return Result{Outcome: Expired}
 	}
@@ -272,7 +268,7 @@ func (a *Account) AttemptAuthenticator(session, next []byte, n Answer, l Limits,
 		x.LastStep = max(x.LastStep, step)
 		x.Answered = slices.Clone(n.Name)
 		a.CodeEntered(c.Session, next, ByAuthenticatorApp, now)
-		c.Done, c.After = now, slices.Clone(next)
+		c.Done, c.After, c.Ends = now, slices.Clone(next), now.Add(repeatFor)
 	}
 	return result
 }

@@ -145,14 +145,10 @@ func (a *Account) Attempt(session []byte, matches func() bool, l Limits, now tim
 	case !c.askedBy(session):
 		return Result{Outcome: Elsewhere}
 	case !c.Done.IsZero():
-		// The double click. Guessing is over, so comparing gives nothing away.
-		if now.Before(c.Ends) && matches() {
-			return Result{Outcome: AcceptedAgain}
-		}
-		return Result{Outcome: NoCode}
+		return c.repeated(matches, now)
 	case !now.Before(c.Ends):
 		return Result{Outcome: Expired}
-	case *a.inARow(c, target) >= l.WrongInARow:
+	case a.Stopped(*target, c.Adding != nil, l):
 		return Result{Outcome: Stopped}
 	case c.Wrong >= l.CodeTries:
 		return Result{Outcome: TriesUsed}
@@ -160,18 +156,35 @@ func (a *Account) Attempt(session []byte, matches func() bool, l Limits, now tim
 	if wait := a.Wrong.Wait(l.WrongPerDay, day, now); wait > 0 {
 		return Result{Outcome: TooMany, Wait: wait}
 	}
-	inARow := a.inARow(c, target)
+	inARow := a.inARow(target, c.Adding != nil)
 	c.Wrong++
 	*inARow++
 	a.Wrong = a.Wrong.Add(day, now)
 	if !matches() {
 		return Result{Outcome: WrongCode, Left: min(l.CodeTries-c.Wrong, a.Wrong.Left(l.WrongPerDay, day, now))}
 	}
+	if inARow == &a.AddWrongInARow {
+		*inARow -= c.Wrong // not those for another contact: an address of one's own would undo guesses at somebody else's
+	} else {
+		*inARow = 0
+	}
 	c.Wrong--
-	*inARow = 0
 	a.Wrong = a.Wrong.Undo()
 	c.Done = now
 	return Result{Outcome: Accepted}
+}
+
+// repeated is for the double click. Whoever posts the same form again has the same code; another one is a guess of somebody
+// who holds the session from before it, and the first of them ends this.
+func (c *Challenge) repeated(matches func() bool, now time.Time) Result {
+	switch {
+	case !now.Before(c.Ends):
+	case matches():
+		return Result{Outcome: AcceptedAgain}
+	default:
+		c.Ends = now
+	}
+	return Result{Outcome: NoCode}
 }
 
 // askedBy tells whether it is the browser session that asked, or the one that it went on as after the right code: the
@@ -187,11 +200,18 @@ func (c *Challenge) TickedBy(session []byte) bool {
 	return c != nil && c.Ticked && c.Done.IsZero() && c.askedBy(session)
 }
 
-func (a *Account) inARow(c *Challenge, target *Contact) *int {
-	if c.Adding != nil {
-		return &a.AddWrongInARow
+// inARow is where wrong codes for a target are counted. A contact that was removed and is added again goes on from where
+// it was.
+func (a *Account) inARow(target *Contact, adding bool) *int {
+	if !adding {
+		return &target.WrongInARow
 	}
-	return &target.WrongInARow
+	for i := range a.Contacts {
+		if old := &a.Contacts[i]; old.Retired && old.Kind == target.Kind && old.Address.Same(target.Address) {
+			return &old.WrongInARow
+		}
+	}
+	return &a.AddWrongInARow
 }
 
 // Confirm marks the target of the challenge that was just accepted, exactly that and nothing else, and returns the
@@ -211,7 +231,7 @@ func (a *Account) Confirm(next []byte, hold time.Duration, now time.Time) (confi
 		c.Contact, c.Adding = target.ID, nil
 	}
 	if isNew {
-		if a.EverVerified && !c.AddedFresh {
+		if a.EverVerified && !a.CountsAtOnce(c) {
 			// Until the first notice was accepted nobody can object, so the hold is the longest one.
 			target.HeldFor = hold
 			target.HoldUntil = now.Add(max(hold, NoticeLife))
@@ -228,6 +248,10 @@ func (a *Account) Confirm(next []byte, hold time.Duration, now time.Time) (confi
 	}
 	return *target, tell
 }
+
+// CountsAtOnce tells that a contact which is being added will not be on hold: a code was entered in that browser shortly
+// before it was begun, and nobody has revoked that since.
+func (a *Account) CountsAtOnce(c *Challenge) bool { return c.AddedFresh && a.hasEntered(c.Session) }
 
 // namedMeanwhile is the contact on file that has the address which was being added: the sign-in named it while the code
 // was on its way. It is not added a second time.
@@ -297,7 +321,7 @@ func (a *Account) AddWait(l Limits, now time.Time) (wait time.Duration, full boo
 // Stopped tells that too many wrong codes in a row were entered for a contact; an operator has to act.
 func (a *Account) Stopped(c Contact, adding bool, l Limits) bool {
 	if adding {
-		return a.AddWrongInARow >= l.WrongInARow
+		return *a.inARow(&c, true) >= l.WrongInARow
 	}
 	known := a.Contact(c.ID)
 	return known != nil && known.WrongInARow >= l.WrongInARow

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,6 +113,15 @@ func TestNamingMakesRoomFromUnconfirmedClaimsOnly(t *testing.T) {
 	}
 	if a.Contact("own") == nil || a.Contact("asked") == nil || a.Contact("old") != nil || len(a.Contacts) != 3 {
 		t.Errorf("left: %+v", a.Contacts)
+	}
+	// One that was guessed at does not come back as a new one.
+	guessed := *a
+	guessed.Challenge, guessed.Contacts = nil, slices.Clone(a.Contacts)
+	for i := range guessed.Contacts {
+		guessed.Contacts[i].WrongInARow = 1
+	}
+	if guessed.Name(Email, "more@example.com", newID, l, noon) {
+		t.Error("guesses are forgotten")
 	}
 	for i := range a.Contacts {
 		a.Contacts[i].Verified = noon

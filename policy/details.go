@@ -125,19 +125,11 @@ func (a *Account) Others(id string, now time.Time) []Contact {
 	return list
 }
 
-// endChallengeOf ends the code that is on its way to a contact. A contact that is being added with the proof of this one
-// has that proof no more.
+// endChallengeOf ends the code that is on its way to a contact.
 func (a *Account) endChallengeOf(id string) {
-	c := a.Challenge
-	switch {
-	case c == nil || !c.Done.IsZero():
-	case c.Adding == nil && c.Contact == id:
+	if c := a.Challenge; c != nil && c.Done.IsZero() && c.Adding == nil && c.Contact == id {
 		a.Challenge = nil
 		a.DropCodes()
-	default:
-		if i := findEntry(a.Entered, c.Session); i >= 0 && a.Entered[i].By == id {
-			c.AddedFresh = false
-		}
 	}
 }
 

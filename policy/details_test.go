@@ -203,8 +203,44 @@ func TestRemovingEndsACodeOnItsWayThere(t *testing.T) {
 		a.CodeEntered(nil, elsewhere, by, noon)
 		a.Challenge = &Challenge{Adding: &Contact{ID: "new", Kind: Email, Address: "new@example.com"}, AddedFresh: true, Session: elsewhere, Ends: ahead(10 * time.Minute)}
 		a.Remove(here, "second", r, noon)
-		if a.Challenge == nil || a.Challenge.AddedFresh != (by == "old") {
+		if a.Challenge == nil || a.CountsAtOnce(a.Challenge) != (by == "old") {
 			t.Errorf("proved by %s: %+v", by, a.Challenge)
+		}
+	}
+}
+
+// What was begun with a fresh code ends with it: whoever sat at a browser that was revoked since adds no contact that counts
+// at once, and no app.
+func TestWhatWasBegunWithACodeEndsWithIt(t *testing.T) {
+	for name, end := range map[string]func(a *Account, r *Rules){
+		"all browsers were revoked":                 func(a *Account, _ *Rules) { a.RevokeAll(nil) },
+		"all others were":                           func(a *Account, _ *Rules) { a.RevokeAll(here) },
+		"its contact was removed":                   func(a *Account, r *Rules) { a.Remove(here, "second", r, noon) },
+		"the account was frozen, and it was lifted": func(a *Account, _ *Rules) { a.Freeze(Freeze{At: noon}); a.Unfreeze() },
+	} {
+		begun := func() (*Account, *Rules) {
+			a, r := owner()
+			a.CodeEntered(nil, elsewhere, "second", noon)
+			if !a.IsFresh(elsewhere, noon) {
+				t.Fatal("not fresh")
+			}
+			return a, r
+		}
+		a, r := begun()
+		adds := &Challenge{Adding: &Contact{ID: "new", Kind: Email, Address: "new@example.com"}, AddedFresh: true, Session: elsewhere, Ends: ahead(10 * time.Minute)}
+		a.Challenge = adds
+		if !a.CountsAtOnce(adds) {
+			t.Fatal("it would be held without that")
+		}
+		end(a, r)
+		if a.CountsAtOnce(adds) {
+			t.Errorf("%s: the new contact counts at once", name)
+		}
+		a, r = begun()
+		a.Authenticator.Pending = &Enrolment{Seed: seed, Session: elsewhere, Ends: ahead(15 * time.Minute)}
+		end(a, r)
+		if got := a.ConfirmEnrolment(elsewhere, codeOf(stepAt(noon)), set("b"), DefaultLimits(), noon); got.Outcome != Expired || a.HasAuthenticator() {
+			t.Errorf("%s: an app is enrolled: %+v", name, got)
 		}
 	}
 }

@@ -130,6 +130,13 @@ func (a *Account) fresh(session []byte, now time.Time) (by string, ok bool) {
 	return a.Entered[i].By, a.proves(a.Entered[i].By)
 }
 
+// hasEntered tells that what was proved in this browser session still holds: nobody has revoked it, and what it was proved
+// by is on file. What was begun with a fresh code may be ended with it only as long as this is so.
+func (a *Account) hasEntered(session []byte) bool {
+	i := findEntry(a.Entered, session)
+	return i >= 0 && a.proves(a.Entered[i].By)
+}
+
 // CodeEntered writes down that a right code was entered in the browser session before, which goes on as next. It is the
 // one way to a fresh code and, by Trust, to a trusted browser, so nothing else may call it; a code of a contact on hold
 // proves nothing yet.

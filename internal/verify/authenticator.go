@@ -261,7 +261,7 @@ func (f *Flow) EnterApp(ctx context.Context, r *policy.Rules, v Visitor, typed p
 	var trusted policy.Device
 	a, err := f.changeApp(ctx, v, func(a *policy.Account, now time.Time) bool {
 		e, trusted = Entered{}, policy.Device{}
-		before := len(a.Authenticator.Recovery)
+		before, ends := len(a.Authenticator.Recovery), endOf(a.Challenge)
 		e.Result = a.AttemptAuthenticator(v.Session, v.Next, f.answer(v, typed), r.Limits, now)
 		recovered = len(a.Authenticator.Recovery) < before
 		f.noteApp(a, v, e.Result, recovered, now)
@@ -276,7 +276,7 @@ func (f *Flow) EnterApp(ctx context.Context, r *policy.Rules, v Visitor, typed p
 			e.Device = f.trustedBy(a, v, a.Challenge.Nonce)
 			return false
 		}
-		return f.tick(a, v) || counted(e.Result)
+		return f.tick(a, v) || counted(e.Result) || endOf(a.Challenge) != ends
 	})
 	if err != nil {
 		return Entered{}, err

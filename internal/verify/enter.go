@@ -41,6 +41,7 @@ func (f *Flow) Enter(ctx context.Context, r *policy.Rules, v Visitor, code strin
 			codeError = err
 			return err == nil && equalSecret(want, code)
 		}
+		ends := endOf(a.Challenge)
 		e.Result = a.Attempt(v.Session, matches, r.Limits, now)
 		if a.Challenge != nil {
 			e.Return = a.Challenge.Return
@@ -63,7 +64,7 @@ func (f *Flow) Enter(ctx context.Context, r *policy.Rules, v Visitor, code strin
 		case e.Outcome == policy.WrongCode:
 			a.Note(policy.WrongCodeTried, e.Contact.Address, v.Browser, now)
 		}
-		return f.tick(a, v) || e.Outcome == policy.WrongCode
+		return f.tick(a, v) || e.Outcome == policy.WrongCode || endOf(a.Challenge) != ends
 	})
 	if err != nil {
 		return Entered{}, err
@@ -81,6 +82,14 @@ func (f *Flow) Enter(ctx context.Context, r *policy.Rules, v Visitor, code strin
 		f.work.kick(f.accountKey(v.Realm, v.User))
 	}
 	return e, nil
+}
+
+// endOf tells when a code ends: a guess after it was entered ends it sooner.
+func endOf(c *policy.Challenge) time.Time {
+	if c == nil {
+		return time.Time{}
+	}
+	return c.Ends
 }
 
 // confirmedAs is what is noted of a code that was accepted, for a contact that was added and for one that was on file.

@@ -401,7 +401,7 @@ var readable = base32.StdEncoding.WithPadding(base32.NoPadding)
 func (f *Flow) random(n int) []byte {
 	raw := make([]byte, n)
 	if _, err := io.ReadFull(f.Rand, raw); err != nil {
-		// Nothing may go on with predictable names: the handler's recover answers 500.
+		// Nothing may go on with predictable names: net/http ends the connection.
 		panic(fmt.Sprintf("contactgate: reading random bytes: %v", err))
 	}
 	return raw

@@ -19,6 +19,12 @@ type codeState struct {
 	done  bool
 }
 
+// codeLife is that, and whether anybody has guessed at it since it was done.
+type codeLife struct {
+	codeState
+	guessed bool
+}
+
 // codeAnswer is what one of them was told: by entering a code, or by looking.
 type codeAnswer struct {
 	outcome policy.Outcome
@@ -29,17 +35,17 @@ type codeAnswer struct {
 // oneCode says what entering a code and looking would come to, one after the other (rules 5 to 7).
 func oneCode(tries int) porcupine.Model {
 	return porcupine.Model{
-		Init: func() any { return codeState{} },
+		Init: func() any { return codeLife{} },
 		Step: func(state, input, output any) (bool, any) {
-			s, got := state.(codeState), output.(codeAnswer)
+			s, got := state.(codeLife), output.(codeAnswer)
 			want := codeAnswer{}
 			switch {
 			case input == "look":
-				want.codeState = s
-			case s.done && input == "right":
+				want.codeState = s.codeState
+			case s.done && input == "right" && !s.guessed:
 				want.outcome = policy.AcceptedAgain
 			case s.done:
-				want.outcome = policy.NoCode
+				want.outcome, s.guessed = policy.NoCode, true
 			case s.wrong >= tries:
 				want.outcome = policy.TriesUsed
 			case input == "right":
