@@ -59,6 +59,8 @@ func (x *visit) beginSetup() error {
 		return seeOther(x.w, x.prefix+"/authenticator/setup")
 	case policy.NotFresh:
 		return x.askFresh(appPage)
+	case policy.TooMany:
+		return x.tooManyChanges(app.Wait)
 	}
 	return seeOther(x.w, x.prefix+"/"+appPage) // there is one already
 }
@@ -143,6 +145,8 @@ func (x *visit) renewCodes() error {
 		return x.recovery(app, true)
 	case policy.NotFresh:
 		return x.askFresh(appPage)
+	case policy.TooMany:
+		return x.tooManyChanges(app.Wait)
 	}
 	return seeOther(x.w, x.prefix+"/"+appPage)
 }

@@ -154,10 +154,15 @@ func (x *visit) changeContact(change func(context.Context, *policy.Rules, verify
 	case policy.LastOne:
 		return x.showDetails(http.StatusForbidden, pages.Details{Problem: "last"})
 	case policy.TooMany:
-		x.w.Header().Set("Retry-After", seconds(result.Wait))
-		return x.showDetails(http.StatusTooManyRequests, pages.Details{Problem: "wait", Wait: result.Wait})
+		return x.tooManyChanges(result.Wait)
 	}
 	return x.showDetails(http.StatusForbidden, pages.Details{Problem: "gone"})
+}
+
+// tooManyChanges says when the contacts and the app may be changed again.
+func (x *visit) tooManyChanges(wait time.Duration) error {
+	x.w.Header().Set("Retry-After", seconds(wait))
+	return x.showDetails(http.StatusTooManyRequests, pages.Details{Problem: "wait", Wait: wait})
 }
 
 // revoke ends the trust in one browser, or in all of them.
@@ -169,9 +174,9 @@ func (x *visit) revoke() error {
 	var o policy.Outcome
 	var err error
 	if all {
-		o, err = x.live.flow.RevokeAll(x.r.Context(), &x.rules, x.v)
+		o, err = x.live.flow.RevokeAll(x.r.Context(), x.v)
 	} else {
-		o, err = x.live.flow.Revoke(x.r.Context(), &x.rules, x.v, device)
+		o, err = x.live.flow.Revoke(x.r.Context(), x.v, device)
 	}
 	switch {
 	case err != nil:

@@ -246,6 +246,7 @@ func (x *visit) post(name string, e endpoint) error {
 		return x.staleForm(name, e)
 	}
 	x.challenge = challenge
+	x.form.Set("csrf", token) // what a client writes behind it makes no other form of it
 	return e.post(x)
 }
 

@@ -61,7 +61,7 @@ type Account struct {
 	// Removed is the latest confirmation among the contacts that the person has removed: an older one that stays must not
 	// get a new grace for having become the latest.
 	Removed time.Time `cbor:"27,keyasint,omitzero"`
-	// Changes are contacts removed or made primary, of the last 24 h.
+	// Changes are contacts removed or made primary, apps that were begun and new recovery codes, of the last 24 h.
 	Changes Tally `cbor:"28,keyasint,omitzero"`
 }
 

@@ -134,17 +134,18 @@ func (a *Account) Enrolling(session []byte, now time.Time) *Enrolment {
 
 // BeginEnrolment keeps a new seed for this browser session, or goes on with the one that it was shown already. Whoever
 // enrols an app can answer for the person from then on, so it takes a code that was entered here lately.
-func (a *Account) BeginEnrolment(session []byte, seed Seed, now time.Time) Outcome {
+func (a *Account) BeginEnrolment(session []byte, seed Seed, now time.Time) Result {
 	switch {
 	case a.HasAuthenticator():
-		return Enrolled
+		return Result{Outcome: Enrolled}
 	case a.Enrolling(session, now) != nil:
-		return Underway
-	case !a.IsFresh(session, now):
-		return NotFresh
+		return Result{Outcome: Underway}
+	}
+	if refused := a.change(session, now); refused.Outcome != Accepted {
+		return refused
 	}
 	a.Authenticator.Pending = &Enrolment{Seed: slices.Clone(seed), Session: slices.Clone(session), Ends: now.Add(enrolFor)}
-	return Started
+	return Result{Outcome: Started}
 }
 
 // Answer is what somebody typed as a code of their app.
@@ -196,21 +197,23 @@ func (x *Authenticator) made(batch []byte, now time.Time) bool {
 }
 
 // RenewRecovery replaces the recovery codes by new ones, after a code that was entered here lately.
-func (a *Account) RenewRecovery(session []byte, codes Recovery, now time.Time) Outcome {
+func (a *Account) RenewRecovery(session []byte, codes Recovery, now time.Time) Result {
 	switch {
 	case !a.HasAuthenticator():
-		return Gone
-	case !a.IsFresh(session, now):
-		return NotFresh
-	case a.Authenticator.made(codes.Batch, now):
-		return AcceptedAgain
+		return Result{Outcome: Gone}
+	case a.IsFresh(session, now) && a.Authenticator.made(codes.Batch, now):
+		return Result{Outcome: AcceptedAgain}
+	}
+	if refused := a.change(session, now); refused.Outcome != Accepted {
+		return refused
 	}
 	a.Authenticator.keep(codes, now)
-	return Accepted
+	return Result{Outcome: Accepted}
 }
 
 // RemoveAuthenticator forgets the app and its recovery codes. It takes a code of a contact: whoever found the phone must
-// not be able to take the app away with itself. It is offered again as after "later".
+// not be able to take the app away with itself, nor to use up the changes that this would take: it is not counted, since
+// each one takes an app that was begun. It is offered again as after "later".
 func (a *Account) RemoveAuthenticator(session []byte, now time.Time) Outcome {
 	switch {
 	case !a.HasAuthenticator():

@@ -290,10 +290,10 @@ func set(batch string) Recovery {
 
 func TestEnrollingAnApp(t *testing.T) {
 	a, l := fresh(), DefaultLimits()
-	if got := a.BeginEnrolment(here, seed, noon); got != Started || a.HasAuthenticator() {
+	if got := a.BeginEnrolment(here, seed, noon).Outcome; got != Started || a.HasAuthenticator() {
 		t.Fatalf("begun: %d, has one: %t", got, a.HasAuthenticator())
 	}
-	if got := a.BeginEnrolment(here, Seed("another"), ahead(time.Minute)); got != Underway || !bytes.Equal(a.Enrolling(here, noon).Seed, seed) {
+	if got := a.BeginEnrolment(here, Seed("another"), ahead(time.Minute)).Outcome; got != Underway || !bytes.Equal(a.Enrolling(here, noon).Seed, seed) {
 		t.Errorf("the same seed is shown again: %d", got)
 	}
 	if got := a.ConfirmEnrolment(here, codeOf(), set("b"), l, noon); got != (Result{Outcome: WrongCode, Left: 4}) || a.HasAuthenticator() {
@@ -349,7 +349,7 @@ func TestAnAbandonedEnrolmentLeavesNoFactor(t *testing.T) {
 	if a.IsFresh(here, noon) {
 		t.Error("fresh by an app that is not there")
 	}
-	if got := a.BeginEnrolment(elsewhere, Seed("another"), end); got != NotFresh {
+	if got := a.BeginEnrolment(elsewhere, Seed("another"), end).Outcome; got != NotFresh {
 		t.Errorf("begun without a code: %d", got)
 	}
 }
@@ -368,7 +368,7 @@ func TestEnrollingTakesAFreshCode(t *testing.T) {
 	} {
 		a := fresh()
 		c.change(a)
-		if got := a.BeginEnrolment(here, seed, noon); got != c.want {
+		if got := a.BeginEnrolment(here, seed, noon).Outcome; got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
@@ -376,21 +376,55 @@ func TestEnrollingTakesAFreshCode(t *testing.T) {
 
 func TestNewRecoveryCodes(t *testing.T) {
 	a := prompted()
-	if got := a.RenewRecovery(here, set("b"), noon); got != NotFresh || string(a.Authenticator.Recovery[0]) != "r1" {
+	if got := a.RenewRecovery(here, set("b"), noon).Outcome; got != NotFresh || string(a.Authenticator.Recovery[0]) != "r1" {
 		t.Errorf("without a fresh code: %d", got)
 	}
 	a.Entered = []Entry{{Session: here, At: noon, By: ByAuthenticatorApp}} // the app will do
-	if got := a.RenewRecovery(here, set("b"), noon); got != Accepted || string(a.Authenticator.Recovery[0]) != "b1" || len(a.Authenticator.Recovery) != 2 {
+	if got := a.RenewRecovery(here, set("b"), noon).Outcome; got != Accepted || string(a.Authenticator.Recovery[0]) != "b1" || len(a.Authenticator.Recovery) != 2 {
 		t.Errorf("%d, %q", got, a.Authenticator.Recovery)
 	}
-	if got := a.RenewRecovery(here, set("b"), ahead(59*time.Second)); got != AcceptedAgain {
+	if got := a.RenewRecovery(here, set("b"), ahead(59*time.Second)).Outcome; got != AcceptedAgain {
 		t.Errorf("the double click: %d", got)
 	}
-	if got := a.RenewRecovery(here, set("b"), ahead(time.Minute)); got != Accepted {
+	if got := a.RenewRecovery(here, set("b"), ahead(time.Minute)).Outcome; got != Accepted {
 		t.Errorf("the same form, later: %d", got)
 	}
-	if got := fresh().RenewRecovery(here, set("b"), noon); got != Gone {
+	if got := fresh().RenewRecovery(here, set("b"), noon).Outcome; got != Gone {
 		t.Errorf("without an app: %d", got)
+	}
+}
+
+// Each of these is told to every contact, so nobody may do them over and over. To get rid of an app nobody is kept waiting:
+// whoever has it could use up the changes.
+func TestChangesOfAnAppAreLimited(t *testing.T) {
+	made := func(a *Account) *Account {
+		a.Entered = []Entry{{Session: here, At: noon, By: "c1"}}
+		a.Changes = make(Tally, 19)
+		fill(a.Changes, ago(time.Hour))
+		return a
+	}
+	a := made(fresh())
+	a.Authenticator = prompted().Authenticator
+	if got := a.RenewRecovery(here, set("b"), noon); got.Outcome != Accepted {
+		t.Errorf("the 20th change: %+v", got)
+	}
+	if got := a.RenewRecovery(here, set("b"), noon); got.Outcome != AcceptedAgain || len(a.Changes) != 20 {
+		t.Errorf("the double click: %+v, %d changes", got, len(a.Changes))
+	}
+	if got := a.RenewRecovery(here, set("c"), noon); got.Outcome != TooMany || got.Wait != 23*time.Hour || string(a.Authenticator.Recovery[0]) != "b1" {
+		t.Errorf("the 21st: %+v", got)
+	}
+	if got := a.RemoveAuthenticator(here, noon); got != Accepted {
+		t.Errorf("removing it: %d", got)
+	}
+	if got := a.BeginEnrolment(here, seed, noon); got.Outcome != TooMany || got.Wait != 23*time.Hour || a.Authenticator.Pending != nil {
+		t.Errorf("another one: %+v", got)
+	}
+	a = made(fresh())
+	for i, want := range []Outcome{Started, Underway} {
+		if got := a.BeginEnrolment(here, seed, noon); got.Outcome != want || len(a.Changes) != 20 {
+			t.Errorf("begun %d times: %+v, %d changes", i+1, got, len(a.Changes))
+		}
 	}
 }
 

@@ -18,8 +18,8 @@ const (
 )
 
 const (
-	// changesPerDay is how often the contacts of an account may be changed in 24 h. Every change is told to the others, and
-	// nobody may make a flood of mail of that.
+	// changesPerDay is how often the contacts of an account, and its app, may be changed in 24 h. Every change is told to the
+	// others, and nobody may make a flood of mail of that.
 	changesPerDay = 20
 	// mostRetired is how many contacts are remembered that were removed; the oldest is forgotten.
 	mostRetired = 10
@@ -83,7 +83,7 @@ func (r *Rules) young(c *Contact, now time.Time) bool {
 	return r.Reconfirm == 0 || now.Before(c.Verified.Add(r.Reconfirm))
 }
 
-// change counts one change of the contacts, if this browser session may make one now.
+// change counts one change of the contacts or the app, if this browser session may make one now.
 func (a *Account) change(session []byte, now time.Time) Result {
 	if !a.IsFresh(session, now) {
 		return Result{Outcome: NotFresh}

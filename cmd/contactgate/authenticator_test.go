@@ -341,9 +341,15 @@ func TestRecoveryCodesOfADoubleClickAndNewOnes(t *testing.T) {
 	if a := tom.Visit("/.contactgate/authenticator"); !strings.Contains(a.Text(), "10 recovery codes are left") {
 		t.Errorf("what there is: %s", a.Text())
 	}
-	renewed := codesOf(tom.Submit(tom.Visit("/.contactgate/authenticator"), "authenticator/codes"))
+	own := tom.Visit("/.contactgate/authenticator")
+	renewed := codesOf(tom.Submit(own, "authenticator/codes"))
 	if len(renewed) != 10 || slices.Contains(renewed, first[0]) {
 		t.Errorf("new ones: %q", renewed)
+	}
+	// What is written behind its token makes no other form of it.
+	again, _ := own.Form("authenticator/codes", 0)
+	if same := codesOf(tom.Submit(own, "authenticator/codes", "csrf", again.Fields.Get("csrf")+".1")); !slices.Equal(renewed, same) {
+		t.Errorf("the double click, with a name of its own: %q, %q", renewed, same)
 	}
 	// Only codes that are the account's, all of them unused, are given as a file.
 	shown := tom.Visit("/.contactgate/authenticator")
@@ -372,6 +378,29 @@ func TestRecoveryCodesOfADoubleClickAndNewOnes(t *testing.T) {
 	}
 	if len(want) > 0 {
 		t.Errorf("not told: %q", want)
+	}
+}
+
+// Setting up an app is told to every contact, so it cannot be begun over and over.
+func TestAnAppCanBeBegunTwentyTimesADay(t *testing.T) {
+	t.Parallel()
+	r := shared(t)
+	tom := newPerson(t, r, "totp.example", "tom")
+	offer := tom.Follow(tom.enterCode())
+	for range 20 {
+		begun := tom.Submit(offer, "/authenticator", "choice", "now")
+		if target := begun.Header.Get("Location"); target != "/.contactgate/authenticator/setup" {
+			t.Fatalf("%d %s: %s", begun.StatusCode, target, begun.Text())
+		}
+		mustStatus(t, tom.Submit(offer, "/authenticator", "choice", "later"), http.StatusSeeOther)
+	}
+	refused := tom.Submit(offer, "/authenticator", "choice", "now")
+	if wait, err := strconv.Atoi(refused.Header.Get("Retry-After")); refused.StatusCode != http.StatusTooManyRequests || err != nil || wait < 80000 ||
+		!strings.Contains(refused.Text(), "many changes in a short time") {
+		t.Errorf("the 21st: %d, Retry-After %q: %s", refused.StatusCode, refused.Header.Get("Retry-After"), refused.Text())
+	}
+	if len(r.Audit(t, tom.User, "limit_reached")) != 1 {
+		t.Error("not in the audit")
 	}
 }
 

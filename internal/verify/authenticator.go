@@ -130,12 +130,13 @@ func (f *Flow) BeginEnrolment(ctx context.Context, v Visitor) (App, error) {
 	var app App
 	var err error
 	app.Account, err = f.changeApp(ctx, v, func(a *policy.Account, now time.Time) bool {
-		app.Outcome = a.BeginEnrolment(v.Session, seed, now)
+		app.Result = a.BeginEnrolment(v.Session, seed, now)
 		return app.Outcome == policy.Started
 	})
 	if err != nil {
 		return App{}, err
 	}
+	f.auditLimit(v, "changes", app.Result)
 	if app.Outcome == policy.Started {
 		f.audit("authenticator_begun", v)
 	}
@@ -159,7 +160,7 @@ func (f *Flow) ConfirmEnrolment(ctx context.Context, r *policy.Rules, v Visitor,
 		app.Codes, known = f.recoveryCodes(v, batch, now)
 		app.Result = a.ConfirmEnrolment(v.Session, f.answer(v, typed), known, r.Limits, now)
 		if app.Outcome == policy.Accepted {
-			f.tellOfApp(a, v, policy.AppEnrolled, now)
+			f.tellAll(a, v, policy.AppEnrolled, now)
 			a.Note(policy.AuthenticatorOn, "", v.Browser, now)
 		}
 		return app.Outcome == policy.Accepted || counted(app.Result)
@@ -195,8 +196,8 @@ func (f *Flow) RenewRecovery(ctx context.Context, v Visitor, batch string) (App,
 		app = App{}
 		var known policy.Recovery
 		app.Codes, known = f.recoveryCodes(v, batch, now)
-		if app.Outcome = a.RenewRecovery(v.Session, known, now); app.Outcome == policy.Accepted {
-			f.tellOfApp(a, v, policy.AppNewCodes, now)
+		if app.Result = a.RenewRecovery(v.Session, known, now); app.Outcome == policy.Accepted {
+			f.tellAll(a, v, policy.AppNewCodes, now)
 			a.Note(policy.RecoveryRenewed, "", v.Browser, now)
 		}
 		return app.Outcome == policy.Accepted
@@ -205,6 +206,7 @@ func (f *Flow) RenewRecovery(ctx context.Context, v Visitor, batch string) (App,
 		return App{}, err
 	}
 	app.Account = a
+	f.auditLimit(v, "changes", app.Result)
 	f.giveCodes(v, &app, batch)
 	if app.Outcome == policy.Accepted {
 		f.audit("recovery_codes_renewed", v)
@@ -218,7 +220,7 @@ func (f *Flow) RemoveAuthenticator(ctx context.Context, v Visitor) (App, error) 
 	a, err := f.changeApp(ctx, v, func(a *policy.Account, now time.Time) bool {
 		app = App{}
 		if app.Outcome = a.RemoveAuthenticator(v.Session, now); app.Outcome == policy.Accepted {
-			f.tellOfApp(a, v, policy.AppRemoved, now)
+			f.tellAll(a, v, policy.AppRemoved, now)
 			a.Note(policy.AuthenticatorOff, "", v.Browser, now)
 		}
 		return app.Outcome == policy.Accepted
@@ -317,9 +319,4 @@ func (f *Flow) toldApp(v Visitor, r policy.Result, doing string) {
 	}
 	f.audit("code_tried", v, args...)
 	f.auditLimit(v, "authenticator", r)
-}
-
-// tellOfApp leaves a notice for every contact that can be reached.
-func (f *Flow) tellOfApp(a *policy.Account, v Visitor, about policy.Kind, now time.Time) {
-	f.tell(a, nil, v, a.Others("", now), about, "", now)
 }

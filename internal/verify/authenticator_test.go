@@ -343,6 +343,29 @@ func TestNewRecoveryCodesEndTheFormerOnes(t *testing.T) {
 	}
 }
 
+// Whoever makes new codes over and over tells each contact once, as long as it has not heard of it.
+func TestChangesOfAnAppAreToldOnceAtATime(t *testing.T) {
+	h := newHouse(t)
+	tom, _, _ := h.enrol(h.person("tom", "browser"))
+	h.stop()
+	h.change(tom, func(a *policy.Account) { a.Outbox = nil })
+	for i := range 3 {
+		if app, err := h.RenewRecovery(t.Context(), tom, fmt.Sprint("form ", i)); err != nil || app.Outcome != policy.Accepted {
+			t.Fatalf("%+v, %v", app.Result, err)
+		}
+	}
+	if app, err := h.RemoveAuthenticator(t.Context(), tom); err != nil || app.Outcome != policy.Accepted {
+		t.Fatalf("%+v, %v", app.Result, err)
+	}
+	var told []policy.Kind
+	for _, s := range h.account(tom).Outbox {
+		told = append(told, s.About)
+	}
+	if !slices.Equal(told, []policy.Kind{policy.AppNewCodes, policy.AppRemoved}) {
+		t.Errorf("told: %v", told)
+	}
+}
+
 // L06: another factor removes it, and all contacts are told.
 func TestRemovingTheApp(t *testing.T) {
 	h := newHouse(t)

@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"crypto/hmac"
-	"slices"
 	"time"
 
 	"github.com/contactgate/contactgate/policy"
@@ -100,28 +99,28 @@ func (f *Flow) DeviceHandle(v Visitor, d policy.Device) string {
 
 // Revoke ends the trust in the browser that a handle names, at once, and what was entered in it. The contacts are told. The
 // outcome is Accepted, NotFresh, or Gone when there is none of that name.
-func (f *Flow) Revoke(ctx context.Context, r *policy.Rules, v Visitor, handle string) (o policy.Outcome, err error) {
+func (f *Flow) Revoke(ctx context.Context, v Visitor, handle string) (o policy.Outcome, err error) {
 	_, _, err = f.revoke(ctx, v, policy.ByPerson, "", func(a *policy.Account) []policy.Device {
 		d, ok := f.byDeviceHandle(v, a, handle)
 		if o = mayRevoke(a, v, ok, f.now()); o != policy.Accepted {
 			return nil
 		}
 		a.Revoke(d.ID)
-		f.tellRevoked(a, r, v, policy.DeviceRevoked)
+		f.tellRevoked(a, v, policy.DeviceRevoked)
 		return []policy.Device{d}
 	})
 	return o, err
 }
 
 // RevokeAll ends the trust in every browser, for the person themselves. The browser session that asks for it goes on.
-func (f *Flow) RevokeAll(ctx context.Context, r *policy.Rules, v Visitor) (o policy.Outcome, err error) {
+func (f *Flow) RevokeAll(ctx context.Context, v Visitor) (o policy.Outcome, err error) {
 	_, _, err = f.revoke(ctx, v, policy.ByPerson, "", func(a *policy.Account) []policy.Device {
 		if o = mayRevoke(a, v, true, f.now()); o != policy.Accepted {
 			return nil
 		}
 		revoked := a.RevokeAll(v.Session)
 		if len(revoked) > 0 {
-			f.tellRevoked(a, r, v, policy.DevicesRevoked)
+			f.tellRevoked(a, v, policy.DevicesRevoked)
 		}
 		return revoked
 	})
@@ -148,17 +147,10 @@ func (f *Flow) byDeviceHandle(v Visitor, a *policy.Account, handle string) (foun
 	return found, ok
 }
 
-// tellRevoked leaves a notice for every contact, unless one of the kind is on its way there still: whoever clears out a list
-// one by one tells it once.
-func (f *Flow) tellRevoked(a *policy.Account, r *policy.Rules, v Visitor, what policy.Happening) {
+func (f *Flow) tellRevoked(a *policy.Account, v Visitor, what policy.Happening) {
 	now := f.now()
 	a.Note(what, "", v.Browser, now)
-	to := slices.DeleteFunc(a.Others("", now), func(c policy.Contact) bool {
-		return slices.ContainsFunc(a.Outbox, func(s policy.Send) bool {
-			return s.Kind == policy.SendNotice && s.Contact == c.ID && s.About == policy.BrowsersRevoked
-		})
-	})
-	f.tell(a, r, v, to, policy.BrowsersRevoked, "", now)
+	f.tellAll(a, v, policy.BrowsersRevoked, now)
 }
 
 // RevokeFor ends the trust in every browser of somebody, and what was entered in any, on an operator's word. The account is

@@ -211,7 +211,7 @@ func TestACopiedDeviceMeansNothingToAnotherAccount(t *testing.T) {
 
 func (h *house) revoke(v Visitor, handle string, want policy.Outcome) {
 	h.Helper()
-	if o, err := h.Revoke(h.Context(), &h.rules, v, handle); o != want || err != nil {
+	if o, err := h.Revoke(h.Context(), v, handle); o != want || err != nil {
 		h.Errorf("%d %v, want %d", o, err, want)
 	}
 }
@@ -226,7 +226,7 @@ func TestRevokingTakesAFreshCode(t *testing.T) {
 	h.revoke(other, handle(other), policy.NotFresh)
 	h.revoke(other, handle(ann), policy.Gone)
 	h.revoke(ann, handle(ann), policy.NotFresh)
-	if o, err := h.RevokeAll(t.Context(), &h.rules, ann); o != policy.NotFresh || err != nil {
+	if o, err := h.RevokeAll(t.Context(), ann); o != policy.NotFresh || err != nil {
 		t.Error(o, err)
 	}
 	if n := len(h.account(ann).Devices); n != 1 {
@@ -272,7 +272,7 @@ func TestRevokedTrustEndsAtOnce(t *testing.T) {
 			desk := h.person("ann", "desk")
 			h.ask(desk, laptop.Email)
 			desk = h.onward(desk, h.accept(desk, laptop.Email))
-			if o, err := h.RevokeAll(h.Context(), &h.rules, desk); o != policy.Accepted || err != nil {
+			if o, err := h.RevokeAll(h.Context(), desk); o != policy.Accepted || err != nil {
 				h.Error(o, err)
 			}
 			if d := h.open(desk); d.Action != policy.Pass {

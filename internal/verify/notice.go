@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +61,17 @@ func (f *Flow) tell(a *policy.Account, r *policy.Rules, v Visitor, to []policy.C
 		}
 		a.Outbox = append(a.Outbox, s)
 	}
+}
+
+// tellAll leaves a notice of what happened to the account for every mail contact, unless one of the kind is on its way there
+// still: whoever clears out a list one by one tells it once. It may be done over and over, so there are no texts of it.
+func (f *Flow) tellAll(a *policy.Account, v Visitor, about policy.Kind, now time.Time) {
+	to := slices.DeleteFunc(a.Others("", now), func(c policy.Contact) bool {
+		return slices.ContainsFunc(a.Outbox, func(s policy.Send) bool {
+			return s.Kind == policy.SendNotice && s.Contact == c.ID && s.About == about
+		})
+	})
+	f.tell(a, nil, v, to, about, "", now)
 }
 
 // armed puts into a notice what its reader says "this was not me" with, and sees to it that this leads somewhere before the

@@ -153,7 +153,7 @@ func trustWalk(t *testing.T, seed uint64, steps int, kind func(*house)) {
 		if !b.entered.IsZero() && now.Sub(b.entered) < 10*time.Minute && !m.gone[b.by] {
 			return
 		}
-		if o, err := h.RevokeAll(h.Context(), &h.rules, b.v); o != policy.NotFresh || err != nil {
+		if o, err := h.RevokeAll(h.Context(), b.v); o != policy.NotFresh || err != nil {
 			fail("%s revokes all without a code: %d %v", name, o, err)
 		}
 		h.change(b.v, func(a *policy.Account) {
@@ -226,7 +226,7 @@ func trustWalk(t *testing.T, seed uint64, steps int, kind func(*house)) {
 			}
 			d := a.Devices[random.IntN(len(a.Devices))]
 			freshen(name, b)
-			if o, err := h.Revoke(h.Context(), &h.rules, b.v, h.DeviceHandle(b.v, d)); o != policy.Accepted || err != nil {
+			if o, err := h.Revoke(h.Context(), b.v, h.DeviceHandle(b.v, d)); o != policy.Accepted || err != nil {
 				fail("revoking: %d %v", o, err)
 			}
 			for other, o := range m.browsers {
@@ -238,7 +238,7 @@ func trustWalk(t *testing.T, seed uint64, steps int, kind func(*house)) {
 			}
 		case n < 50:
 			freshen(name, b)
-			if o, err := h.RevokeAll(h.Context(), &h.rules, b.v); o != policy.Accepted || err != nil {
+			if o, err := h.RevokeAll(h.Context(), b.v); o != policy.Accepted || err != nil {
 				fail("%d %v", o, err)
 			}
 			for other, o := range m.browsers {
