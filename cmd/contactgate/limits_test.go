@@ -59,9 +59,8 @@ func limitRows() []limitRow {
 	const onward, again, stop = http.StatusSeeOther, http.StatusUnprocessableEntity, http.StatusTooManyRequests
 	// wrongCode asks for a code and enters others.
 	wrongCode := func(l *limited) func(int) *answer {
-		p, f := l.person(), form{}
-		page := p.AskCode(p.Email)
-		f, _ = page.Form("verify/code", 0)
+		p := l.person()
+		f, _ := p.AskCode(p.Email).Form("verify/code", 0)
 		f.Fields.Set("code", notCode(l.rigs[0].WaitMail(l.t, p.Email, 1).Code()))
 		return func(int) *answer { return l.next(p).Post(f.Action, f.Fields) }
 	}

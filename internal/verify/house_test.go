@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -280,7 +281,7 @@ func newHouse(t testing.TB, changes ...func(h *house)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{TB: t, clock: new(clock), kind: onBolt, folder: t.TempDir(), ring: ring, registry: &memory{},
+	h := &house{TB: t, clock: new(clock), kind: onBolt, folder: quickFolder(t), ring: ring, registry: &memory{},
 		courier: &courier{}, audit: &book{}, log: &book{}, rules: policy.Defaults()}
 	h.set(noon)
 	for _, change := range changes {
@@ -293,6 +294,17 @@ func newHouse(t testing.TB, changes ...func(h *house)) *house {
 	h.start()
 	t.Cleanup(func() { h.end() })
 	return h
+}
+
+// quickFolder is in memory where the system has a place for that: a file is synced at once there, however busy the disk is.
+func quickFolder(t testing.TB) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("/dev/shm", "house")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	return folder
 }
 
 // swap makes what comes next happen on the other node, if there is one.

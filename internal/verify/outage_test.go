@@ -37,8 +37,7 @@ func TestSenderThatIsDownLocksNobodyOut(t *testing.T) {
 	h.open(ann) // her grace ends on day 9, his on day 7
 
 	h.set(noon.Add(7*day + time.Hour)) // he is overdue when the outage begins
-	h.ask(ann, ann.Email)
-	h.settle(ann)
+	h.mailed(ann)
 	if s := h.account(ann).Challenge.SendState; s != policy.SendFailed {
 		t.Fatalf("the message is %s", s)
 	}
@@ -83,8 +82,7 @@ func TestRefusedRecipientIsNoOutage(t *testing.T) {
 	ann := h.person("ann", "browser")
 	h.open(ann)
 	h.set(noon.Add(7*day - time.Minute))
-	h.ask(ann, ann.Email)
-	h.settle(ann)
+	h.mailed(ann)
 	h.set(noon.Add(7 * day))
 	h.watchOutages(t.Context())
 	if v := h.open(ann); v.Action != policy.Block {
@@ -116,12 +114,22 @@ func (c *channels) Reachable(_ context.Context, channel policy.Channel) error {
 	return nil
 }
 
-// texted asks for a code to the number while the message is handed over here: there are no workers to wait for.
+// texted and mailed ask for a code while the message is handed over here: there are no workers to wait for.
 func (h *house) texted(v Visitor, channel policy.Channel) {
 	h.Helper()
-	handle, done := h.Handle(v, h.contact(v, mobile).ID), make(chan error, 1)
+	h.handedOver(v, mobile, channel, "5634")
+}
+
+func (h *house) mailed(v Visitor) {
+	h.Helper()
+	h.handedOver(v, v.Email, policy.ByEmail, v.Email)
+}
+
+func (h *house) handedOver(v Visitor, address string, channel policy.Channel, proof string) {
+	h.Helper()
+	handle, done := h.Handle(v, h.contact(v, address).ID), make(chan error, 1)
 	go func() {
-		_, err := h.Start(h.Context(), &h.rules, v, handle, channel, "5634", "/app")
+		_, err := h.Start(h.Context(), &h.rules, v, handle, channel, proof, "/app")
 		done <- err
 	}()
 	for {
