@@ -63,6 +63,10 @@ type Account struct {
 	Removed time.Time `cbor:"27,keyasint,omitzero"`
 	// Changes are contacts removed or made primary, apps that were begun and new recovery codes, of the last 24 h.
 	Changes Tally `cbor:"28,keyasint,omitzero"`
+	// Told are changes that the contacts were told of, except for added ones, Texted the text messages that went out for
+	// them: of the last 24 h.
+	Told   Tally `cbor:"29,keyasint,omitzero"`
+	Texted Tally `cbor:"30,keyasint,omitzero"`
 }
 
 // Facts are the account as a decision needs it.

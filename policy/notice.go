@@ -16,6 +16,38 @@ const (
 	PhoneUndone Kind = "phone_undone"
 )
 
+const (
+	// toldPerDay is how many changes of an account its contacts are told of in 24 h, textedPerDay how many texts they get of
+	// them. Notices are outside the limits of sends, and whoever is signed in makes them: without these they would be a way
+	// to send texts at the operator's cost.
+	toldPerDay   = 20
+	textedPerDay = 10
+	// mostWaiting is how many messages may wait for a carrier before no other notices join them.
+	mostWaiting = 100
+)
+
+// Tells picks those who are told of a change, of those who can be, and counts it. That a contact was added they are always
+// told: nobody adds more than a few a day.
+func (a *Account) Tells(to []Contact, about Kind, now time.Time) []Contact {
+	switch {
+	case len(to) == 0, about == Email, about == Phone:
+		return to
+	case a.Told.Wait(toldPerDay, day, now) > 0, len(a.Outbox)+len(to) > mostWaiting:
+		return nil
+	}
+	a.Told = a.Told.Add(day, now)
+	return slices.DeleteFunc(slices.Clone(to), func(c Contact) bool {
+		if c.Kind != Phone {
+			return false
+		}
+		if a.Texted.Wait(textedPerDay, day, now) > 0 {
+			return true
+		}
+		a.Texted = a.Texted.Add(day, now)
+		return false
+	})
+}
+
 // Notice is a notice whose reader may say "this was not me": it went to a contact that had been verified.
 type Notice struct {
 	// ID is that of its message, Contact who got it, New the contact that it tells of.

@@ -130,3 +130,45 @@ func TestANoticeReachesWhoWasTakenOffSince(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// However often somebody makes changes, their contacts get a bounded number of messages of it. Of a contact that was added
+// they always hear.
+func TestWhoIsToldOfAChange(t *testing.T) {
+	mail, sms := Contact{ID: "mail", Kind: Email}, Contact{ID: "sms", Kind: Phone}
+	both := []Contact{mail, sms}
+	full := func(n int, at time.Time) Tally {
+		t := make(Tally, n)
+		fill(t, at)
+		return t
+	}
+	for _, c := range []struct {
+		name         string
+		account      Account
+		to           []Contact
+		about        Kind
+		want         string
+		told, texted int // more than before
+	}{
+		{"the first of a day", Account{}, both, EmailRemoved, "[mail sms]", 1, 1},
+		{"nobody", Account{}, nil, EmailRemoved, "[]", 0, 0},
+		{"the 20th", Account{Told: full(19, ago(time.Hour))}, both, PhonePrimary, "[mail sms]", 1, 1},
+		{"the 21st", Account{Told: full(20, ago(time.Hour))}, both, PhonePrimary, "[]", 0, 0},
+		{"the 21st, of the app", Account{Told: full(20, ago(time.Hour))}, both, AppRemoved, "[]", 0, 0},
+		{"a day later", Account{Told: full(20, ago(day))}, both, PhonePrimary, "[mail sms]", -19, 1},
+		{"the 21st, and an address was added", Account{Told: full(20, ago(time.Hour)), Texted: full(10, noon)}, both, Email, "[mail sms]", 0, 0},
+		{"the 21st, and a number was added", Account{Told: full(20, ago(time.Hour)), Texted: full(10, noon)}, both, Phone, "[mail sms]", 0, 0},
+		{"the tenth text", Account{Texted: full(9, ago(time.Hour))}, []Contact{sms, mail, sms}, EmailUndone, "[sms mail]", 1, 1},
+		{"the eleventh text", Account{Texted: full(10, ago(time.Hour))}, both, EmailUndone, "[mail]", 1, 0},
+		{"as many are waiting as may", Account{Outbox: make([]Send, 98)}, both, BrowsersRevoked, "[mail sms]", 1, 1},
+		{"more would be waiting", Account{Outbox: make([]Send, 99)}, both, BrowsersRevoked, "[]", 0, 0},
+		{"more would be waiting, and an address was added", Account{Outbox: make([]Send, 99)}, both, Email, "[mail sms]", 0, 0},
+	} {
+		a := c.account
+		if got := idsOf(a.Tells(c.to, c.about, noon)); got != c.want {
+			t.Errorf("%s: %s are told, want %s", c.name, got, c.want)
+		}
+		if told, texted := len(a.Told)-len(c.account.Told), len(a.Texted)-len(c.account.Texted); told != c.told || texted != c.texted {
+			t.Errorf("%s: counted %d and %d, want %d and %d", c.name, told, texted, c.told, c.texted)
+		}
+	}
+}

@@ -255,6 +255,41 @@ func TestRevokingIsToldToTheContacts(t *testing.T) {
 	}
 }
 
+// Trust is given and revoked in no time: a person's own number must not get a text each time, at the operator's cost, nor
+// their mailbox a flood. What is revoked is revoked all the same.
+func TestRevokingOverAndOverSendsNoFlood(t *testing.T) {
+	h := newHouse(t, deviceCode)
+	ann := h.owner("ann")
+	h.settle(ann)
+	revoked := 0
+	for i := range 30 {
+		h.change(ann, func(a *policy.Account) {
+			a.Devices = []policy.Device{{ID: []byte(fmt.Sprint("browser ", i)), By: policy.ByAuthenticatorApp}}
+		})
+		if o, err := h.RevokeAll(t.Context(), ann); o == policy.Accepted && err == nil && len(h.account(ann).Devices) == 0 {
+			revoked++
+		}
+		h.settle(ann)
+	}
+	to := map[string]int{}
+	for _, l := range h.courier.all(policy.SendNotice) {
+		to[l.To]++
+	}
+	if fmt.Sprint(to) != fmt.Sprint(map[string]int{ann.Email: 20, backup: 20}) || revoked != 30 {
+		t.Errorf("revoked %d times, told: %v", revoked, to)
+	}
+	if n := len(h.audit.lines(t, "devices_revoked")); n != 30 {
+		t.Errorf("%d lines in the audit", n)
+	}
+	// A contact that is added then is told of as ever, by text, too.
+	h.move(time.Minute)
+	h.addContact(ann, "another@example.org")
+	h.settle(ann)
+	if got := h.notice("+819012345678"); got.ContactKind != "email" {
+		t.Errorf("told: %+v", got)
+	}
+}
+
 func TestRevokedTrustEndsAtOnce(t *testing.T) {
 	for _, c := range []struct {
 		name   string

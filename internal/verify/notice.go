@@ -43,14 +43,16 @@ func (f *Flow) noticeKey(realm, held string) string {
 }
 
 // tell leaves a notice for each of these contacts, by mail or, where the rules let a code go to it by text, by text: never
-// by a call, and never with the contact that it is about. Without rules there are no texts. It is called inside an update.
+// by a call, and never with the contact that it is about. Without rules there are no texts. What there is too much of goes
+// untold; it stands in the audit. It is called inside an update.
 func (f *Flow) tell(a *policy.Account, r *policy.Rules, v Visitor, to []policy.Contact, about policy.Kind, newID string, now time.Time) {
-	for _, c := range to {
+	to = slices.DeleteFunc(slices.Clone(to), func(c policy.Contact) bool {
+		return c.Kind == policy.Phone && (r == nil || !reaches(r, policy.BySMS, c))
+	})
+	for _, c := range a.Tells(to, about, now) {
 		channel := policy.ByEmail
 		if c.Kind == policy.Phone {
-			if channel = policy.BySMS; r == nil || !reaches(r, channel, c) {
-				continue
-			}
+			channel = policy.BySMS
 		}
 		s := policy.Send{
 			ID: f.newID(), Kind: policy.SendNotice, Channel: channel, Contact: c.ID, About: about, New: newID,
