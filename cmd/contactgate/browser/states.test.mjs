@@ -30,10 +30,10 @@ someone("anna", {}, async (me, page, seen, lang) => {
   await seen("ask-grace");
   await page.setViewportSize({ width: 390, height: 700 });
   for (const scheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme: scheme });
+    await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
     await shoot(page, "readme", lang, scheme, 390);
   }
-  await page.emulateMedia({ colorScheme: null });
+  await page.emulateMedia({ colorScheme: null, reducedMotion: null });
   await signIn(me, `new.address@a-rather-long-department.university.example.ac.jp`);
   await page.goto(own(me, "verify"));
   assert.equal(await page.locator("ul.contacts li").count(), 2);
