@@ -370,7 +370,7 @@ func (x *visit) choices(seen verify.Visit) []pages.Choice {
 	var list []pages.Choice
 	for i := range seen.Account.Contacts {
 		c := &seen.Account.Contacts[i]
-		if !c.Usable(seen.Now) || x.proving(seen.Decision) && seen.Account.WouldHold(c) {
+		if !c.Usable(seen.Now) || x.proving(seen.Decision) && seen.Account.WouldHold(c) || x.byContactOnly() && !c.Vouches(seen.Now) {
 			continue
 		}
 		if choice := x.choice(*c); len(choice.Channels) > 0 {
@@ -380,11 +380,15 @@ func (x *visit) choices(seen verify.Visit) []pages.Choice {
 	return list
 }
 
-// heldUntil is when a contact that was added counts, the first of several; zero: none is on hold.
+// heldUntil is when a contact that was added counts for what is asked here, the first of several; zero: none has to wait.
 func (x *visit) heldUntil(seen verify.Visit) (first time.Time) {
 	for i := range seen.Account.Contacts {
 		c := &seen.Account.Contacts[i]
-		if until := c.HeldUntil(seen.Now); !c.Retired && !until.IsZero() && (first.IsZero() || until.Before(first)) {
+		until := c.HeldUntil(seen.Now)
+		if x.byContactOnly() && !c.Vouches(seen.Now) {
+			until = c.VouchesFrom
+		}
+		if !c.Retired && !until.IsZero() && (first.IsZero() || until.Before(first)) {
 			first = until
 		}
 	}

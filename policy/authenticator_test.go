@@ -452,6 +452,60 @@ func TestRemovingAnAppTakesACodeOfAContact(t *testing.T) {
 	}
 }
 
+// Whoever found the phone can add an address of their own with a code of the app. It is of no use against the app until the
+// others have had as long to object as to a contact on hold, and neither is one that is added with it.
+func TestAContactThatTheAppLetInDoesNotTakeItAway(t *testing.T) {
+	const hold = 72 * time.Hour
+	for _, c := range []struct {
+		name   string
+		change func(a *Account)
+		want   time.Time // when a code of it takes the app away
+	}{
+		{"added with a code of the app", func(*Account) {}, ahead(hold)},
+		{"added with a code of another contact", func(a *Account) { a.Entered[0].By = "c1" }, time.Time{}},
+		{"added with a code of one that the app let in", func(a *Account) { a.Entered[0].By, a.Contacts[0].VouchesFrom = "c1", ahead(tick) }, ahead(hold)},
+		{"added with a code of one that the app let in long ago", func(a *Account) { a.Entered[0].By, a.Contacts[0].VouchesFrom = "c1", noon }, time.Time{}},
+		{"the first that there ever was", func(a *Account) { a.EverVerified = false }, time.Time{}},
+		{"the sign-in named it late", func(a *Account) {
+			a.Contacts = append(a.Contacts, *a.Challenge.Adding)
+			a.Contacts[1].Late, a.Challenge.Adding, a.Challenge.Contact = true, nil, "new"
+		}, ahead(hold)},
+		{"the sign-in named it meanwhile", func(a *Account) {
+			a.Contacts = append(a.Contacts, *a.Challenge.Adding)
+			a.Contacts[1].Late = true
+		}, ahead(hold)},
+		{"it was on file before, and is confirmed for the first time", func(a *Account) {
+			a.Contacts = append(a.Contacts, *a.Challenge.Adding)
+		}, time.Time{}},
+	} {
+		a := fresh()
+		a.Authenticator = prompted().Authenticator
+		a.Entered[0].By = ByAuthenticatorApp
+		a.Challenge = &Challenge{Adding: &Contact{ID: "new", Kind: Email, Address: "new@example.com"}, AddedFresh: true, Session: here, Done: noon, Ends: ahead(time.Minute)}
+		c.change(a)
+		got, tell := a.Confirm(next, hold, noon)
+		if !got.VouchesFrom.Equal(c.want) || !got.HoldUntil.IsZero() || !a.IsFresh(next, noon) {
+			t.Errorf("%s: %+v", c.name, got)
+		}
+		if len(tell) == 0 && got.Late {
+			t.Errorf("%s: nobody is told", c.name)
+		}
+		if !c.want.IsZero() {
+			if o := a.RemoveAuthenticator(next, noon); o != NotFresh || !a.HasAuthenticator() {
+				t.Errorf("%s: it takes the app away: %d", c.name, o)
+			}
+			a.Entered = []Entry{{Session: next, At: c.want.Add(-tick), By: "new"}}
+			if a.IsFreshByContact(next, c.want.Add(-tick)) {
+				t.Errorf("%s: too early", c.name)
+			}
+		}
+		a.Entered = []Entry{{Session: next, At: ahead(hold), By: "new"}}
+		if o := a.RemoveAuthenticator(next, ahead(hold)); o != Accepted {
+			t.Errorf("%s: in the end: %d", c.name, o)
+		}
+	}
+}
+
 func TestWhenAnAppIsOffered(t *testing.T) {
 	r := Defaults()
 	for _, c := range []struct {

@@ -231,10 +231,14 @@ func (a *Account) Confirm(next []byte, hold time.Duration, now time.Time) (confi
 		c.Contact, c.Adding = target.ID, nil
 	}
 	if isNew {
-		if a.EverVerified && !a.CountsAtOnce(c) {
+		switch {
+		case !a.EverVerified:
+		case !a.CountsAtOnce(c):
 			// Until the first notice was accepted nobody can object, so the hold is the longest one.
 			target.HeldFor = hold
 			target.HoldUntil = now.Add(max(hold, NoticeLife))
+		case !a.enteredOfContact(c.Session, now):
+			target.VouchesFrom = now.Add(hold)
 		}
 		c.HoldUntil = target.HoldUntil
 		tell = a.Others(target.ID, now)

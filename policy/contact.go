@@ -88,6 +88,9 @@ type Contact struct {
 	Last4InAll int   `cbor:"15,keyasint,omitzero"`
 	// EverVerified: it counted once, whatever became of it since.
 	EverVerified bool `cbor:"16,keyasint,omitzero"`
+	// VouchesFrom is when its codes can take the authenticator app away, if it was added on the word of that app alone:
+	// whoever found the phone could add an address of their own. Zero: at once.
+	VouchesFrom time.Time `cbor:"18,keyasint,omitzero"`
 }
 
 func (c *Contact) onHold(now time.Time) bool { return now.Before(c.HoldUntil) }
@@ -106,6 +109,9 @@ func (c *Contact) HeldUntil(now time.Time) time.Time {
 
 // Usable tells that a code may be sent to it.
 func (c *Contact) Usable(now time.Time) bool { return !c.Retired && !c.onHold(now) }
+
+// Vouches tells that its codes can take the authenticator app away.
+func (c *Contact) Vouches(now time.Time) bool { return !now.Before(c.VouchesFrom) }
 
 // WouldHold tells that its confirmation would only put it on hold, unless a code was entered shortly before.
 func (a *Account) WouldHold(c *Contact) bool { return a.EverVerified && c.Late && c.Verified.IsZero() }

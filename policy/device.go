@@ -111,23 +111,14 @@ func (a *Account) proves(by string) bool {
 
 // IsFresh tells whether a code was entered in this browser session lately.
 func (a *Account) IsFresh(session []byte, now time.Time) bool {
-	_, ok := a.fresh(session, now)
-	return ok
-}
-
-// IsFreshByContact tells whether it was a code that was sent to a contact.
-func (a *Account) IsFreshByContact(session []byte, now time.Time) bool {
-	by, ok := a.fresh(session, now)
-	return ok && by != ByAuthenticatorApp
-}
-
-// fresh is what was proved in this browser session lately.
-func (a *Account) fresh(session []byte, now time.Time) (by string, ok bool) {
 	i := findEntry(a.Entered, session)
-	if i < 0 || now.Sub(a.Entered[i].At) >= freshFor {
-		return "", false
-	}
-	return a.Entered[i].By, a.proves(a.Entered[i].By)
+	return i >= 0 && now.Sub(a.Entered[i].At) < freshFor && a.proves(a.Entered[i].By)
+}
+
+// IsFreshByContact tells whether it was a code that was sent to a contact, and to one that is not there by the authenticator
+// app alone.
+func (a *Account) IsFreshByContact(session []byte, now time.Time) bool {
+	return a.IsFresh(session, now) && a.enteredOfContact(session, now)
 }
 
 // hasEntered tells that what was proved in this browser session still holds: nobody has revoked it, and what it was proved
@@ -135,6 +126,16 @@ func (a *Account) fresh(session []byte, now time.Time) (by string, ok bool) {
 func (a *Account) hasEntered(session []byte) bool {
 	i := findEntry(a.Entered, session)
 	return i >= 0 && a.proves(a.Entered[i].By)
+}
+
+// enteredOfContact tells that what was proved in this browser session is a contact that vouches for others.
+func (a *Account) enteredOfContact(session []byte, now time.Time) bool {
+	i := findEntry(a.Entered, session)
+	if i < 0 {
+		return false
+	}
+	c := a.Contact(a.Entered[i].By)
+	return c != nil && c.Vouches(now)
 }
 
 // CodeEntered writes down that a right code was entered in the browser session before, which goes on as next. It is the

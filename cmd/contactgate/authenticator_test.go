@@ -162,6 +162,29 @@ func TestAuthenticatorAppFromOfferToRemoval(t *testing.T) {
 	}
 }
 
+// L06: an address that was added with a code of the app is no way to take the app away with itself.
+func TestL06AnAddressThatTheAppLetInDoesNotRemoveIt(t *testing.T) {
+	t.Parallel()
+	r := shared(t)
+	tom := newPerson(t, r, "totp.example", "tom")
+	_, recovery, _ := tom.enrol()
+	thief := tom.AnotherBrowser()
+	mustStatus(t, thief.Submit(thief.askApp(), "verify/code", "code", recovery[0]), http.StatusSeeOther)
+	own := "zw" + unique("thief") + "@example.org"
+	r.oracle.secret("address", own)
+	thief.addAddress(own)
+	thief.NewCase().wantPass("the browser that entered its code", thief.Open("/app"))
+	asked := thief.Submit(thief.Visit("/.contactgate/authenticator"), "authenticator/remove")
+	mustStatus(t, asked, http.StatusSeeOther)
+	page := thief.Follow(asked)
+	if strings.Contains(page.Text(), masked(own)) || !strings.Contains(page.Text(), masked(tom.Email)) || !strings.Contains(page.Text(), "can be used for this from") {
+		t.Errorf("what is asked for: %s", page.Text())
+	}
+	if a := thief.Visit("/.contactgate/authenticator"); !strings.Contains(a.Text(), "Your authenticator app") {
+		t.Errorf("it is gone: %s", a.Text())
+	}
+}
+
 // beginSetup goes to the page with the key, after the first proof.
 func (p *person) beginSetup() *answer {
 	p.t.Helper()
