@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	mathrand "math/rand/v2"
@@ -36,7 +37,13 @@ func load(t *testing.T, to contestant, connections int, d time.Duration) (times 
 		var mine []time.Duration
 		asked := time.Now()
 		for i := next.Add(1) - 1; d == 0 && int(i) < to.people || d > 0 && asked.Before(end); i = next.Add(1) - 1 {
-			if err := a.ask(to, order[int(i)%to.people]); err != nil {
+			person := order[int(i)%to.people]
+			if to.once != nil {
+				if person = int(to.once.Add(1)) - 1; person >= to.people {
+					return errors.New("nobody is left who has not come yet: raise CONTACTGATE_BENCH_ACCOUNTS")
+				}
+			}
+			if err := a.ask(to, person); err != nil {
 				return err
 			}
 			answered := time.Now()
@@ -137,17 +144,22 @@ func (a *asker) ask(to contestant, person int) error {
 	return err
 }
 
-// cpuTime is what the server has used of the processors so far (proc(5), fields 14 and 15, in hundredths of a second).
+// cpuTime is what the server has used of the processors so far: of each thread, in nanoseconds, /proc/PID/task/TID/schedstat
+// says so. (stat counts in hundredths of a second.)
 func cpuTime(t *testing.T, pid int) time.Duration {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("no threads of %d: %v", pid, err)
 	}
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	user, _ := strconv.Atoi(fields[11])
-	system, _ := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * 10 * time.Millisecond
+	var total time.Duration
+	for _, thread := range threads {
+		text, _ := os.ReadFile(thread) // it may have ended
+		used, _, _ := strings.Cut(string(text), " ")
+		n, _ := strconv.ParseInt(used, 10, 64)
+		total += time.Duration(n)
+	}
+	return total
 }
 
 // residentMemory is how much of the machine's memory the server has, in bytes.

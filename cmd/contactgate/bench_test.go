@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -31,17 +32,18 @@ import (
 
 // People, rounds and how long each takes. All can be set, for a quick look or a long one.
 var (
-	// benchPeople are those who come; benchAccounts, which are as many or more, those who are in the store.
+	// benchPeople are those who come again and again. benchAccounts are in the store; the rest of them come once at most, as
+	// people whom the node does not know yet.
 	benchPeople   = fromEnv("CONTACTGATE_BENCH_PEOPLE", 100_000)
-	benchAccounts = max(benchPeople, fromEnv("CONTACTGATE_BENCH_ACCOUNTS", 0))
-	benchRounds   = fromEnv("CONTACTGATE_BENCH_ROUNDS", 11)
-	benchTime     = time.Duration(fromEnv("CONTACTGATE_BENCH_SECONDS", 1)) * time.Second
+	benchAccounts = max(2*benchPeople, fromEnv("CONTACTGATE_BENCH_ACCOUNTS", 0))
+	// Rounds are short and many: the machine's own weather changes from second to second, and weighs on a whole round alike.
+	benchRounds = fromEnv("CONTACTGATE_BENCH_ROUNDS", 21)
+	benchTime   = time.Duration(fromEnv("CONTACTGATE_BENCH_MILLISECONDS", 250)) * time.Millisecond
 )
 
 const (
-	// stillWarm: what a node remembers it remembers for a minute, and meeting everybody once takes some seconds of that.
-	// After this long everybody is met again before the gate is measured warm.
-	stillWarm = 30 * time.Second
+	// remembered is how long a node remembers somebody, however often they come.
+	remembered = time.Minute
 	// latePeople are overdue: every request of theirs is answered with a redirect to our page.
 	latePeople = 10_000
 	// devicePeople come from a browser that they have ticked as their own, to a site with device_code on.
@@ -118,6 +120,8 @@ type contestant struct {
 	user   func(i int) string
 	people int
 	status string
+	// once: nobody comes twice.
+	once *atomic.Int64
 	// cookie is what somebody's browser sends beside the app's session; nil: nothing.
 	cookie func(i int) string
 }
@@ -142,14 +146,15 @@ func TestBenchGate(t *testing.T) {
 		ports[i] = freePortFor(t)
 	}
 	server := startBench(t, dir, ports[:], strings.TrimPrefix(app.URL, "http://"), line)
-	bare := contestant{"bare reverse_proxy", ports[1], benchUser, benchPeople, "200", nil}
-	gate := contestant{"gate, verified", ports[2], benchUser, benchPeople, "200", nil}
-	auth := contestant{"forward_auth to 200", ports[3], benchUser, benchPeople, "200", nil}
-	static := contestant{"static answer", ports[4], benchUser, benchPeople, "200", nil}
-	redirect := contestant{"bare redirect", ports[5], benchUser, benchPeople, "303", nil}
-	interrupt := contestant{"gate, overdue (303)", ports[2], lateUser, latePeople, "303", nil}
-	device := contestant{"gate, trusted browser", ports[6], deviceUser, devicePeople, "200", func(i int) string { return cookies[i] }}
-	b := &bench{t: t, server: server, gate: gate, device: device,
+	bare := contestant{"bare reverse_proxy", ports[1], benchUser, benchPeople, "200", nil, nil}
+	gate := contestant{"gate, verified", ports[2], benchUser, benchPeople, "200", nil, nil}
+	auth := contestant{"forward_auth to 200", ports[3], benchUser, benchPeople, "200", nil, nil}
+	static := contestant{"static answer", ports[4], benchUser, benchPeople, "200", nil, nil}
+	redirect := contestant{"bare redirect", ports[5], benchUser, benchPeople, "303", nil, nil}
+	interrupt := contestant{"gate, overdue (303)", ports[2], lateUser, latePeople, "303", nil, nil}
+	device := contestant{"gate, trusted browser", ports[6], deviceUser, devicePeople, "200", nil, func(i int) string { return cookies[i] }}
+	unknown := contestant{"gate, cold", ports[2], func(i int) string { return benchUser(benchPeople + i) }, benchAccounts - benchPeople, "200", new(atomic.Int64), nil}
+	b := &bench{t: t, server: server, admin: ports[0], gate: gate, device: device,
 		report: &report{Store: strings.Fields(line)[1], Accounts: benchAccounts, People: benchPeople, Rounds: benchRounds, StoredBytes: each}}
 
 	before := residentMemory(t, server)
@@ -160,9 +165,9 @@ func TestBenchGate(t *testing.T) {
 	t.Logf("cold: every one of %d people once, 16 connections: %.0f requests/s; resident memory grew by %.0f bytes a person", benchPeople, b.report.ColdRate, b.report.BytesPerPerson)
 
 	for _, connections := range []int{16, 128} {
-		b.compare(connections, bare, gate, device, auth, static)
+		b.compare(connections, true, bare, gate, device, unknown, auth, static)
 	}
-	b.compare(128, redirect, interrupt)
+	b.compare(128, false, redirect, interrupt)
 	b.compareAtFixedRate(16, bare, gate, device)
 	b.report.Memory = residentMemory(t, server)
 	b.report.write(t)
@@ -186,31 +191,61 @@ func benchStore(t *testing.T, dir string) (store.Store, string) {
 type bench struct {
 	t      *testing.T
 	server int
+	admin  int
 	gate   contestant
 	device contestant
 	report *report
-	warmed time.Time
+	// began and met are when everybody was last met.
+	began, met time.Time
 }
 
 func (b *bench) meetEverybody() int {
+	b.began = time.Now()
 	met := len(load(b.t, b.gate, 16, 0))
-	b.warmed = time.Now()
 	load(b.t, b.device, 16, 0)
+	b.met = time.Now()
 	return met
 }
 
-func (b *bench) keepWarm() {
-	if time.Since(b.warmed) > stillWarm {
-		b.meetEverybody()
+// keepWarm makes sure that everybody is remembered for as long as a round takes. Who is remembered still is not looked up
+// again, so the next meeting has to wait until everybody is forgotten.
+func (b *bench) keepWarm(round time.Duration) {
+	if time.Since(b.began)+round+2*time.Second < remembered {
+		return
 	}
+	time.Sleep(time.Until(b.met.Add(remembered + time.Second)))
+	b.meetEverybody()
+}
+
+// hits is how many decisions were made from what the node remembers, of how many.
+func (b *bench) hits() (hits, all float64) {
+	answer, err := http.Get(fmt.Sprintf("http://localhost:%d/metrics", b.admin))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	lines := bufio.NewScanner(answer.Body)
+	for lines.Scan() {
+		if name, value, _ := strings.Cut(lines.Text(), " "); strings.HasPrefix(name, "contactgate_cache_requests_total") {
+			n, _ := strconv.ParseFloat(value, 64)
+			if all += n; strings.Contains(name, `"hit"`) {
+				hits += n
+			}
+		}
+	}
+	return hits, all
 }
 
 // compare measures targets in turns, the first of them as the one that the others are compared with.
-func (b *bench) compare(connections int, targets ...contestant) {
+// compare measures targets in turn. Warm: the people of the gate are remembered, all of them.
+func (b *bench) compare(connections int, warm bool, targets ...contestant) {
 	rates, costs := make([][]float64, len(targets)), make([][]float64, len(targets))
 	p50, p99 := make([][]float64, len(targets)), make([][]float64, len(targets))
 	for round := range benchRounds {
-		b.keepWarm()
+		if warm {
+			b.keepWarm(time.Duration(len(targets)) * benchTime)
+		}
+		hits, all := b.hits()
 		line := fmt.Sprintf("%3d connections, round %d:", connections, round+1)
 		for turn := range targets {
 			i := (turn + round) % len(targets) // nobody is always first
@@ -222,6 +257,9 @@ func (b *bench) compare(connections int, targets ...contestant) {
 			p50[i] = append(p50[i], float64(percentile(times, 0.50).Microseconds()))
 			p99[i] = append(p99[i], float64(percentile(times, 0.99).Microseconds()))
 			line += fmt.Sprintf("  %s %.0f/s %.1f µs", targets[i].name, rates[i][round], costs[i][round])
+		}
+		if h, a := b.hits(); a > all {
+			line += fmt.Sprintf("; %.0f decisions from memory, %.0f not", h-hits, a-all-(h-hits))
 		}
 		b.t.Log(line)
 	}
@@ -240,17 +278,18 @@ func (b *bench) compare(connections int, targets ...contestant) {
 // compareAtFixedRate measures how long answers take at a third of what the slower of the targets can do.
 func (b *bench) compareAtFixedRate(connections int, targets ...contestant) {
 	rate := b.report.slowest(connections, targets) / 3
-	for round := range benchRounds {
-		b.keepWarm()
+	rounds := max(5, benchRounds/2)
+	for round := range rounds {
+		b.keepWarm(time.Duration(len(targets)) * 4 * benchTime)
 		for turn := range targets {
 			i := (turn + round) % len(targets)
-			times := loadAtRate(b.t, targets[i], connections, rate, 2*benchTime)
+			times := loadAtRate(b.t, targets[i], connections, rate, 4*benchTime)
 			b.report.addLatency(targets[i].name, rate, percentile(times, 0.50), percentile(times, 0.99))
 			b.t.Logf("fixed rate of %.0f/s, round %d: %s p50 %s p99 %s", rate, round+1, targets[i].name, percentile(times, 0.50), percentile(times, 0.99))
 		}
 	}
 	for _, l := range b.report.Latency {
-		b.t.Logf("fixed rate of %.0f/s, medians of %d rounds: %s p50 %.0f µs p99 %.0f µs", l.Rate, benchRounds, l.Name, median(l.P50), median(l.P99))
+		b.t.Logf("fixed rate of %.0f/s, medians of %d rounds: %s p50 %.0f µs p99 %.0f µs", l.Rate, rounds, l.Name, median(l.P50), median(l.P99))
 	}
 }
 
