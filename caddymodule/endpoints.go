@@ -86,6 +86,16 @@ var readable = []string{"", "verify", "verify/code", "fresh", "contacts/new", ad
 
 // serveOwn answers everything under our prefix. The app never sees any of it.
 func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request) error {
+	err := g.ownPage(w, r)
+	if errors.Is(err, verify.ErrUnavailable) {
+		return g.unavailable(w, r)
+	}
+	return err
+}
+
+// ownPage is serveOwn but for a random source that fails: without it there are no codes, and nothing is sent.
+func (g *Gate) ownPage(w http.ResponseWriter, r *http.Request) (err error) {
+	defer verify.NoRandom(&err)
 	name, ok := g.ownName(r)
 	if !ok {
 		return g.troubleWait(w, r, http.StatusNotFound, "notfound", 0, "/")

@@ -3,8 +3,6 @@ package verify
 import (
 	"context"
 	"encoding/base32"
-	"fmt"
-	"io"
 	"strconv"
 	"time"
 
@@ -123,10 +121,7 @@ func (f *Flow) changeApp(ctx context.Context, v Visitor, change func(a *policy.A
 // BeginEnrolment makes a seed for this browser session, or goes on with the one that it has. The key is shown by
 // Enrolling.
 func (f *Flow) BeginEnrolment(ctx context.Context, v Visitor) (App, error) {
-	seed := make(policy.Seed, seedSize)
-	if _, err := io.ReadFull(f.Rand, seed); err != nil {
-		return App{}, fmt.Errorf("reading random bytes for an authenticator app: %w", err)
-	}
+	seed := policy.Seed(f.random(seedSize))
 	var app App
 	var err error
 	app.Account, err = f.changeApp(ctx, v, func(a *policy.Account, now time.Time) bool {
@@ -237,10 +232,7 @@ func (f *Flow) RemoveAuthenticator(ctx context.Context, v Visitor) (App, error) 
 
 // PromptAuthenticator begins to ask this browser session for a code of the app.
 func (f *Flow) PromptAuthenticator(ctx context.Context, v Visitor, back string) (App, error) {
-	nonce := make([]byte, 16)
-	if _, err := io.ReadFull(f.Rand, nonce); err != nil {
-		return App{}, fmt.Errorf("reading random bytes for a prompt: %w", err)
-	}
+	nonce := f.random(16)
 	var app App
 	var err error
 	app.Account, err = f.changeApp(ctx, v, func(a *policy.Account, now time.Time) bool {

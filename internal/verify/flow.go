@@ -398,13 +398,28 @@ func (f *Flow) reference() string { return readable.EncodeToString(f.random(10))
 // readable is base32: no 0 beside an O, no 1 beside an I.
 var readable = base32.StdEncoding.WithPadding(base32.NoPadding)
 
+// random stops whatever asked for it where the source fails: nothing may go on with names and codes that can be guessed.
+// See NoRandom; inside an update of the store it is the store that turns the panic into an error.
 func (f *Flow) random(n int) []byte {
 	raw := make([]byte, n)
 	if _, err := io.ReadFull(f.Rand, raw); err != nil {
-		// Nothing may go on with predictable names: net/http ends the connection.
-		panic(fmt.Sprintf("contactgate: reading random bytes: %v", err))
+		f.Log.Error("the random source fails; nothing is sent until it works again", "error", err)
+		panic(noRandom{err})
 	}
 	return raw
+}
+
+type noRandom struct{ error }
+
+// NoRandom turns a random source that fails into ErrUnavailable, where it is deferred. Every other panic goes on.
+func NoRandom(err *error) {
+	switch stopped := recover().(type) {
+	case nil:
+	case noRandom:
+		*err = fmt.Errorf("reading random bytes: %w: %w", ErrUnavailable, stopped.error)
+	default:
+		panic(stopped)
+	}
 }
 
 func (f *Flow) audit(event string, v Visitor, more ...any) {

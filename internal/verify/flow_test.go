@@ -891,3 +891,15 @@ func TestMomentsComeBackAsWritten(t *testing.T) {
 		}
 	}
 }
+
+// Only a random source that fails becomes an error (R25). Whatever else panics is a fault of ours, and has to be seen.
+func TestOtherPanicsGoOn(t *testing.T) {
+	defer func() {
+		if p := recover(); p != "a fault" {
+			t.Errorf("it became %v", p)
+		}
+	}()
+	var err error
+	defer NoRandom(&err)
+	panic("a fault")
+}

@@ -14,6 +14,7 @@ func (s Subject) visitor() Visitor { return Visitor{Realm: s.Realm, User: s.User
 // Freeze stops an account on an operator's word. One that is frozen already stays as it is, with its reference. Nobody
 // has to have been seen before: whoever is to be kept out may not have come yet.
 func (f *Flow) Freeze(ctx context.Context, s Subject, reason string) (a *policy.Account, changed bool, err error) {
+	defer NoRandom(&err)
 	ctx, cancel := patient(ctx)
 	defer cancel()
 	if err := f.Admit(ctx); err != nil {

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/hmac"
-	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -180,10 +178,7 @@ func (f *Flow) send(ctx, storing context.Context, r *policy.Rules, v Visitor, w 
 	if a == nil {
 		a = &policy.Account{Realm: v.Realm, User: v.User}
 	}
-	nonce, id := make([]byte, 16), f.newID()
-	if _, err := io.ReadFull(f.Rand, nonce); err != nil {
-		return Sent{}, fmt.Errorf("reading random bytes for a code: %w", err)
-	}
+	nonce, id := f.random(16), f.newID()
 	sent := Sent{Result: f.begin(a, r, v, w, nonce, id, now)}
 	if sent.Outcome == policy.Underway && w.back != a.Challenge.Return {
 		if err := f.leadTo(storing, v, w.back, now); err != nil {

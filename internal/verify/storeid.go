@@ -120,7 +120,8 @@ func (f *Flow) StoreName(ctx context.Context) (StoreID, error) {
 	return *id, nil
 }
 
-func (f *Flow) admit(ctx context.Context, acceptReason string) error {
+func (f *Flow) admit(ctx context.Context, acceptReason string) (err error) {
+	defer NoRandom(&err) // the workers ask, too: there a panic would end the process
 	unlock, err := f.Registry.Lock(ctx)
 	if err != nil {
 		return fmt.Errorf("locking the name of the store: %w", err)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/contactgate/contactgate/internal/store"
@@ -448,5 +449,23 @@ func TestTokensAreForOnePersonSessionAndAction(t *testing.T) {
 	}
 	if h.SessionHash(realm, "ann", nil) != nil {
 		t.Error("no session has a hash")
+	}
+}
+
+// R25: a worker that is the first to ask for the store ends no process where the random source fails; the store is not used.
+func TestAStoreIsNotNamedWithoutRandomness(t *testing.T) {
+	h := newHouse(t, withoutWorkers)
+	h.Rand = iotest.ErrReader(errors.New("no randomness"))
+	h.work.findDue(t.Context())
+	if err := h.Admit(t.Context()); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("%v", err)
+	}
+	if id := h.registry.remembers(t); id.ID != "" {
+		t.Errorf("named %q", id.ID)
+	}
+	h.Rand = rand.Reader
+	h.move(2 * time.Second)
+	if err := h.Admit(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
