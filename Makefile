@@ -50,8 +50,9 @@ fuzz: ## long fuzzing of everything that a client can spell (FUZZTIME=10m each)
 		for target in $$(grep -rhoE '^func Fuzz[A-Za-z0-9]+' $$folder/*_test.go | cut -d' ' -f2); do \
 			go test ./$$folder -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME); done; done
 
-soak: mutants ## the big counts: kill -9 loops, master kills, flows, histories
+soak: mutants ## the big counts: kill -9 loops, master kills, flows, histories, newcomers
 	CONTACTGATE_REDIS=1 CONTACTGATE_MASTER_KILLS=20 CONTACTGATE_KILL_LOOPS=500 CONTACTGATE_FLOWS=1000000 CONTACTGATE_HISTORIES=2000 go test -timeout 3h -count=1 ./internal/... ./policy
+	CONTACTGATE_NEWCOMERS=50000 CONTACTGATE_RESETS=10000 go test -timeout 1h -count=1 -run '^TestO0[15]' ./cmd/contactgate
 
 mutants: ## take each rule that a fault test guards out of the source, and see that the test goes red
 	CONTACTGATE_MUTANTS=1 go test -timeout 1h -count=1 -v -run '^TestMutants' .

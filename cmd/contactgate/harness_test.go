@@ -95,7 +95,9 @@ type rig struct {
 	// Phone takes texts and calls, if the configuration sends any: see phoneSink.Words.
 	Phone *phoneSink
 
-	config   string
+	config string
+	// env is more of the gate's environment.
+	env      []string
 	port     string // TLS, every https site
 	proxied  string // plain HTTP behind a trusted proxy: this process
 	exposed  string // the same configuration, but the peer is no trusted proxy
@@ -410,6 +412,7 @@ func (r *rig) Start() error {
 	cmd := exec.Command(os.Getenv("CONTACTGATE_BINARY"), "run", "--config", file, "--adapter", "caddyfile")
 	cmd.Stdout, cmd.Stderr = &r.stderr, &r.stderr
 	cmd.Env = append(os.Environ(), "HOME="+r.dir, "XDG_DATA_HOME="+r.dir, "XDG_CONFIG_HOME="+r.dir)
+	cmd.Env = append(cmd.Env, r.env...)
 	if err := cmd.Start(); err != nil {
 		return err
 	}

@@ -242,6 +242,9 @@ func (w watched) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// CloseIdleConnections is for the http.Client.
+func (w watched) CloseIdleConnections() { w.RoundTripper.(*http.Transport).CloseIdleConnections() }
+
 // checkAnswer checks what holds for every answer of the gate.
 func checkAnswer(resp *http.Response, o *oracle) string {
 	h := resp.Header

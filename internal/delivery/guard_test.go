@@ -137,7 +137,7 @@ func TestGuardCountsFailuresInARow(t *testing.T) {
 	}
 }
 
-// A carrier that hangs holds a few workers, not all of them.
+// R28: a carrier that hangs holds a few workers, not all of them.
 func TestGuardLetsAFewThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &carrier{takes: 10 * time.Second}

@@ -409,3 +409,52 @@ func TestLimitsBelongToTheOneWhoIsLimited(t *testing.T) {
 		t.Error("ann's code confirmed something of eve's")
 	}
 }
+
+// O04: however many flows somebody begins, each in another browser, and abandons, one challenge is live, and the record and the
+// store do not grow with them.
+func TestAbandonedFlowsDoNotPileUp(t *testing.T) {
+	h := newHouse(t)
+	flows := 10_000
+	if raceEnabled {
+		flows = 1000
+	}
+	key := h.accountKey(realm, "eve")
+	size := func() (record, all int) {
+		t.Helper()
+		r, err := h.probe.Get(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		items, err := h.probe.Scan(t.Context(), "", "", 10_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(r.Value), len(items)
+	}
+	begun := 0
+	var before Visitor
+	for i := range flows {
+		eve := h.person("eve", fmt.Sprint("browser ", i))
+		h.open(eve)
+		if sent := h.ask(eve, eve.Email); sent.Outcome == policy.Started {
+			begun++
+			if a := h.account(eve); h.Pending(a, eve) == nil || i > 0 && h.Pending(a, before) != nil {
+				t.Fatalf("flow %d: not one challenge is live, the last", i)
+			}
+			before = eve
+		}
+		if i%10 == 0 {
+			h.add(eve, fmt.Sprintf("typed%d@example.net", i))
+			if _, err := h.BeginEnrolment(t.Context(), eve); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.move(20 * time.Minute)
+		if record, all := size(); record > 4000 || all > 30 {
+			t.Fatalf("after %d flows a record of %d bytes, and %d records", i, record, all)
+		}
+	}
+	if begun < flows/10 {
+		t.Errorf("only %d of %d were begun", begun, flows)
+	}
+}
