@@ -6,6 +6,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	goruntime "runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -243,6 +244,39 @@ func TestRequestsThatMissTogetherReadOnce(t *testing.T) {
 	// slowGet can be read once: a second read would have panicked.
 	if n := h.probe.asked() - before; n != 1 {
 		t.Errorf("the store was asked %d times", n)
+	}
+}
+
+// Somebody who goes away while they are looked up is no fault of the store: clients could fill the log with faults.
+func TestSomebodyWhoHasGoneIsNoFaultOfTheStore(t *testing.T) {
+	h := newHouse(t)
+	ann := h.person("ann", "browser")
+	h.confirm(ann, ann.Email)
+	h.settle(ann)
+	h.cache.changed("")
+	reading, goOn := make(chan struct{}), make(chan struct{})
+	h.Flow.Store = &slowGet{probe: h.probe, reading: reading, goOn: goOn}
+	ctx, leave := context.WithCancel(t.Context())
+	gone, stays := make(chan error), make(chan error)
+	decide := func(ctx context.Context, answer chan error) {
+		_, err := h.Decide(ctx, &h.rules, ann, opening(ann))
+		answer <- err
+	}
+	go decide(ctx, gone)
+	<-reading
+	go decide(t.Context(), stays)
+	leave()
+	if err := <-gone; !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnavailable) {
+		t.Errorf("%v", err)
+	}
+	time.Sleep(50 * time.Millisecond) // for the other one to arrive
+	close(goOn)
+	if err := <-stays; err != nil {
+		t.Errorf("somebody else who waits for the same: %v", err)
+	}
+	h.Flow.Store = h.probe
+	if strings.Contains(h.log.String(), `"level":"ERROR"`) {
+		t.Errorf("the log: %s", h.log.String())
 	}
 }
 

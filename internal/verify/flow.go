@@ -166,6 +166,9 @@ func (f *Flow) loadTogether(ctx context.Context, key string, ticket dated) (*pol
 		a, _ := found.Val.(*policy.Account)
 		return a, found.Err
 	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return nil, ctx.Err() // whoever asked has gone, and the store is fine
+		}
 		return nil, f.unavailable("get", "reading an account", ctx.Err())
 	}
 }
