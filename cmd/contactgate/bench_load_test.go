@@ -26,22 +26,26 @@ type asker struct {
 }
 
 // load sends requests of people in random order until the time is over, or, without a time, each person's once. It
-// returns how long each took that was answered as it should be; anything else fails the benchmark.
-func load(t *testing.T, to contestant, connections int, d time.Duration) (times []time.Duration) {
+// returns how long each took that was answered as it should be, and how long all of it; anything else fails the benchmark.
+func load(t *testing.T, to contestant, connections int, d time.Duration) (times []time.Duration, took time.Duration) {
 	t.Helper()
-	order := mathrand.Perm(to.people)
+	var order []int
+	if to.once == nil {
+		order = mathrand.Perm(to.people)
+	}
 	var next atomic.Int64
 	var mu sync.Mutex
-	end := time.Now().Add(d)
+	began := time.Now()
+	end := began.Add(d)
 	eachConnection(t, to, connections, func(a *asker) error {
 		var mine []time.Duration
 		asked := time.Now()
 		for i := next.Add(1) - 1; d == 0 && int(i) < to.people || d > 0 && asked.Before(end); i = next.Add(1) - 1 {
-			person := order[int(i)%to.people]
-			if to.once != nil {
-				if person = int(to.once.Add(1)) - 1; person >= to.people {
-					return errors.New("nobody is left who has not come yet: raise CONTACTGATE_BENCH_ACCOUNTS")
-				}
+			var person int
+			if to.once == nil {
+				person = order[int(i)%to.people]
+			} else if person = int(to.once.Add(1)) - 1; person >= to.people {
+				return errors.New("nobody is left who has not come yet: raise CONTACTGATE_BENCH_ACCOUNTS")
 			}
 			if err := a.ask(to, person); err != nil {
 				return err
@@ -55,7 +59,7 @@ func load(t *testing.T, to contestant, connections int, d time.Duration) (times 
 		times = append(times, mine...)
 		return nil
 	})
-	return times
+	return times, time.Since(began)
 }
 
 // loadAtRate sends so many requests a second and returns how long each took, from the moment at which it was due: an
