@@ -212,9 +212,8 @@ func (a *Account) RenewRecovery(session []byte, codes Recovery, now time.Time) R
 }
 
 // RemoveAuthenticator forgets the app and its recovery codes. It takes a code of a contact that was not just added with one
-// of the app: whoever found the phone must
-// not be able to take the app away with itself, nor to use up the changes that this would take: it is not counted, since
-// each one takes an app that was begun. It is offered again as after "later".
+// of the app: whoever found the phone must not be able to take the app away with itself, nor to use up the changes that this
+// would take. So it is not counted: each time takes an app that was begun, and that is. It is offered again as after "later".
 func (a *Account) RemoveAuthenticator(session []byte, now time.Time) Outcome {
 	switch {
 	case !a.HasAuthenticator():

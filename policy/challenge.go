@@ -164,7 +164,9 @@ func (a *Account) Attempt(session []byte, matches func() bool, l Limits, now tim
 		return Result{Outcome: WrongCode, Left: min(l.CodeTries-c.Wrong, a.Wrong.Left(l.WrongPerDay, day, now))}
 	}
 	if inARow == &a.AddWrongInARow {
-		*inARow -= c.Wrong // not those for another contact: an address of one's own would undo guesses at somebody else's
+		// Not those for another contact: an address of one's own would undo guesses at somebody else's. An operator may have
+		// lifted them all in the meantime.
+		*inARow = max(0, *inARow-c.Wrong)
 	} else {
 		*inARow = 0
 	}

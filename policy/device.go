@@ -109,10 +109,20 @@ func (a *Account) proves(by string) bool {
 	return a.Contact(by) != nil
 }
 
+// entry is what was proved in this browser session, as long as it holds: nobody has revoked it, and what it was proved by is
+// on file.
+func (a *Account) entry(session []byte) (e Entry, ok bool) {
+	i := findEntry(a.Entered, session)
+	if i < 0 {
+		return Entry{}, false
+	}
+	return a.Entered[i], a.proves(a.Entered[i].By)
+}
+
 // IsFresh tells whether a code was entered in this browser session lately.
 func (a *Account) IsFresh(session []byte, now time.Time) bool {
-	i := findEntry(a.Entered, session)
-	return i >= 0 && now.Sub(a.Entered[i].At) < freshFor && a.proves(a.Entered[i].By)
+	e, ok := a.entry(session)
+	return ok && now.Sub(e.At) < freshFor
 }
 
 // IsFreshByContact tells whether it was a code that was sent to a contact, and to one that is not there by the authenticator
@@ -121,20 +131,17 @@ func (a *Account) IsFreshByContact(session []byte, now time.Time) bool {
 	return a.IsFresh(session, now) && a.enteredOfContact(session, now)
 }
 
-// hasEntered tells that what was proved in this browser session still holds: nobody has revoked it, and what it was proved
-// by is on file. What was begun with a fresh code may be ended with it only as long as this is so.
+// hasEntered tells that something was proved in this browser session. What was begun with a fresh code may be ended with it
+// only as long as this is so.
 func (a *Account) hasEntered(session []byte) bool {
-	i := findEntry(a.Entered, session)
-	return i >= 0 && a.proves(a.Entered[i].By)
+	_, ok := a.entry(session)
+	return ok
 }
 
 // enteredOfContact tells that what was proved in this browser session is a contact that vouches for others.
 func (a *Account) enteredOfContact(session []byte, now time.Time) bool {
-	i := findEntry(a.Entered, session)
-	if i < 0 {
-		return false
-	}
-	c := a.Contact(a.Entered[i].By)
+	e, _ := a.entry(session)
+	c := a.Contact(e.By)
 	return c != nil && c.Vouches(now)
 }
 
