@@ -177,26 +177,6 @@ func residentMemory(t *testing.T, pid int) int {
 	return pages * os.Getpagesize()
 }
 
-// storeSize is how much the store takes, in bytes: of the file, or of Redis's memory.
-func storeSize(t *testing.T, dir string) int {
-	t.Helper()
-	if benchRedis != nil {
-		used, err := strconv.Atoi(benchRedis.Info("used_memory"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return used
-	}
-	info, err := os.Stat(filepath.Join(dir, "accounts.db"))
-	if os.IsNotExist(err) {
-		return 0
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return int(info.Size())
-}
-
 func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[len(sorted)/2]

@@ -134,8 +134,8 @@ func TestBenchGate(t *testing.T) {
 		t.Skip("a benchmark: run it with make bench")
 	}
 	dir := t.TempDir()
-	accounts, line := benchStore(t, dir)
-	cookies, each := seedBench(t, dir, accounts)
+	accounts, line, size := benchStore(t, dir)
+	cookies, each := seedBench(t, dir, accounts, size)
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
 		_, _ = io.WriteString(w, "hello")
@@ -173,18 +173,30 @@ func TestBenchGate(t *testing.T) {
 	b.report.write(t)
 }
 
-// benchStore is bolt, or a Redis of its own when CONTACTGATE_BENCH_STORE says so, and the line that names it.
-// benchRedis is the server of `make bench-redis`.
-var benchRedis *redistest.Server
-
-func benchStore(t *testing.T, dir string) (store.Store, string) {
+// benchStore is bolt, or a Redis of its own when CONTACTGATE_BENCH_STORE says so, with the line that names it, and how many
+// bytes it takes: of the file, or of Redis's memory.
+func benchStore(t *testing.T, dir string) (accounts store.Store, line string, size func() int) {
 	if os.Getenv("CONTACTGATE_BENCH_STORE") == "redis" {
 		server := redistest.Start(t)
-		benchRedis = server
-		return store.NewRedis(store.RedisConfig{Addresses: []string{server.Addr}}), "store redis " + server.URL()
+		return store.NewRedis(store.RedisConfig{Addresses: []string{server.Addr}}), "store redis " + server.URL(), func() int {
+			used, err := strconv.Atoi(server.Info("used_memory"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return used
+		}
 	}
 	path := filepath.Join(dir, "accounts.db")
-	return store.NewBolt(store.BoltConfig{Path: path}), "store bolt " + path
+	return store.NewBolt(store.BoltConfig{Path: path}), "store bolt " + path, func() int {
+		info, err := os.Stat(path)
+		if os.IsNotExist(err) {
+			return 0 // it is made when it is first used
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return int(info.Size())
+	}
 }
 
 // bench is one run.
@@ -292,10 +304,9 @@ func (b *bench) compareAtFixedRate(connections int, targets ...contestant) {
 	}
 }
 
-// seedBench writes a store with so many verified people and some overdue ones, and its keys.
-// seedBench fills the store. It returns the cookies of those who come from a browser of their own, and how many bytes of
-// the store an account takes.
-func seedBench(t *testing.T, dir string, accounts store.Store) (cookies []string, each int) {
+// seedBench fills the store, and writes its keys. It returns the cookies of those who come from a browser of their own, and
+// how many bytes of the store an account takes.
+func seedBench(t *testing.T, dir string, accounts store.Store, size func() int) (cookies []string, each int) {
 	t.Helper()
 	ring, err := verify.NewKeyring(rand.Reader)
 	if err != nil {
@@ -315,7 +326,7 @@ func seedBench(t *testing.T, dir string, accounts store.Store) (cookies []string
 	cookies = make([]string, devicePeople)
 	codecs := deviceCodecs(keys)
 	all := benchAccounts + latePeople + devicePeople
-	empty := storeSize(t, dir)
+	empty := size()
 	var next atomic.Int64
 	var group sync.WaitGroup
 	for range 256 { // together they share a sync
@@ -344,7 +355,7 @@ func seedBench(t *testing.T, dir string, accounts store.Store) (cookies []string
 	if err := accounts.Close(); err != nil {
 		t.Fatal(err)
 	}
-	each = (storeSize(t, dir) - empty) / all
+	each = (size() - empty) / all
 	t.Logf("seeded %d accounts in %s: %d bytes of the store each", all, time.Since(began).Round(time.Second), each)
 	return cookies, each
 }
