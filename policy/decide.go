@@ -164,16 +164,16 @@ type Step struct {
 }
 
 // Decide applies the rules of product.md in their order; the first that answers wins.
-func (r *Rules) Decide(q Request, f Facts, now time.Time) Decision { return r.decide(q, f, now, nil) }
+func (r *Rules) Decide(q Request, f Facts, now time.Time) Decision { return r.decide(q, &f, now, nil) }
 
 // Explain is Decide with the trace of what was asked in which order.
 func (r *Rules) Explain(q Request, f Facts, now time.Time) (Decision, []Step) {
 	var trace []Step
-	d := r.decide(q, f, now, &trace)
+	d := r.decide(q, &f, now, &trace)
 	return d, trace
 }
 
-func (r *Rules) decide(q Request, f Facts, now time.Time, trace *[]Step) Decision {
+func (r *Rules) decide(q Request, f *Facts, now time.Time, trace *[]Step) Decision {
 	rule := func(name string, answers bool) bool {
 		if trace != nil {
 			*trace = append(*trace, Step{name, answers})
@@ -202,7 +202,7 @@ func (r *Rules) decide(q Request, f Facts, now time.Time, trace *[]Step) Decisio
 	if rule("7 verified", standing == Verified) {
 		return Decision{Action: Pass, Reason: IsVerified, Standing: Verified, UsesDevice: uses}
 	}
-	if rule("7 a trusted browser is not asked to reconfirm", trusted != nil && r.Lapsed(f, now)) {
+	if rule("7 a trusted browser is not asked to reconfirm", trusted != nil && r.Lapsed(*f, now)) {
 		return Decision{Action: Pass, Reason: TrustedBrowser, Standing: standing, Deadline: deadline, UsesDevice: uses}
 	}
 	if rule("8 a confirmed contact on hold", f.onHold(now)) {
@@ -215,7 +215,7 @@ func (r *Rules) decide(q Request, f Facts, now time.Time, trace *[]Step) Decisio
 	return r.soften(q, f, now, Decision{Action: Block, Reason: GraceOver, Standing: Overdue, Deadline: deadline, Excuses: excused, UsesDevice: uses})
 }
 
-func (r *Rules) exemption(q Request, f Facts, now time.Time) Reason {
+func (r *Rules) exemption(q Request, f *Facts, now time.Time) Reason {
 	switch {
 	case len(r.ExemptUsers) > 0 && slices.Contains(r.ExemptUsers, q.User):
 		return ExemptUser
@@ -233,7 +233,7 @@ func (r *Rules) exemption(q Request, f Facts, now time.Time) Reason {
 var observed = map[Reason]Reason{InGrace: ObservedGrace, GraceOver: ObservedOverdue, DeviceCode: ObservedDevice}
 
 // soften applies the mode, last, and says what the request starts.
-func (r *Rules) soften(q Request, f Facts, now time.Time, d Decision) Decision {
+func (r *Rules) soften(q Request, f *Facts, now time.Time, d Decision) Decision {
 	switch r.Mode {
 	case Observe:
 		d.Action, d.Reason = Pass, observed[d.Reason]
@@ -245,7 +245,7 @@ func (r *Rules) soften(q Request, f Facts, now time.Time, d Decision) Decision {
 		d.Action = Ask
 	}
 	d.Interrupt = q.opens() && (d.Action == Block || q.OwnPage || r.asksAgain(f, now))
-	d.RecordAsk = d.Interrupt && d.Action == Ask && q.Kind == Opening && r.Dated(f, now)
+	d.RecordAsk = d.Interrupt && d.Action == Ask && q.Kind == Opening && r.Dated(*f, now)
 	// "Confirm it is you on this browser" is about this browser, and no page with a deadline: it starts no grace.
 	if r.Mode == Enforce && d.Reason != DeviceCode {
 		g := r.grace(f, now)
@@ -258,21 +258,21 @@ func (r *Rules) soften(q Request, f Facts, now time.Time, d Decision) Decision {
 // Dated tells whether the moment of the last interruption is worth writing down again: one's own pages, opened over and
 // over, must not cost a write each.
 func (r *Rules) Dated(f Facts, now time.Time) bool {
-	return r.asksAgain(f, now) || now.Sub(f.Asked) >= min(time.Minute, r.AskEvery/60)
+	return r.asksAgain(&f, now) || now.Sub(f.Asked) >= min(time.Minute, r.AskEvery/60)
 }
 
-func (r *Rules) asksAgain(f Facts, now time.Time) bool {
+func (r *Rules) asksAgain(f *Facts, now time.Time) bool {
 	return f.Asked.IsZero() || now.Sub(f.Asked) >= r.AskEvery
 }
 
 // Standing is what these rules say of an account, whatever asks. The deadline is zero while no clock runs.
 func (r *Rules) Standing(f Facts, now time.Time) (Standing, time.Time) {
-	standing, deadline, _ := r.standing(f, now)
+	standing, deadline, _ := r.standing(&f, now)
 	return standing, deadline
 }
 
 // standing also tells whether the deadline was moved by an outage and should be written down.
-func (r *Rules) standing(f Facts, now time.Time) (s Standing, deadline time.Time, excused bool) {
+func (r *Rules) standing(f *Facts, now time.Time) (s Standing, deadline time.Time, excused bool) {
 	switch {
 	case f.Frozen:
 		return Frozen, time.Time{}, false
@@ -292,7 +292,7 @@ func (r *Rules) standing(f Facts, now time.Time) (s Standing, deadline time.Time
 }
 
 // confirmed is the latest confirmation that counts at now: a hold that has ended counts from when the code was entered.
-func (f Facts) confirmed(now time.Time) time.Time {
+func (f *Facts) confirmed(now time.Time) time.Time {
 	if !f.Held.IsZero() && !now.Before(f.HoldUntil) && f.Held.After(f.Confirmed) {
 		return f.Held
 	}
@@ -301,32 +301,32 @@ func (f Facts) confirmed(now time.Time) time.Time {
 
 // canProve tells that there is something to enter a code of: a confirmed contact, however old its confirmation, that is not
 // on hold, or an authenticator app.
-func (f Facts) canProve(now time.Time) bool { return f.Authenticator || !f.confirmed(now).IsZero() }
+func (f *Facts) canProve(now time.Time) bool { return f.Authenticator || !f.confirmed(now).IsZero() }
 
-func (f Facts) onHold(now time.Time) bool { return !f.Held.IsZero() && now.Before(f.HoldUntil) }
+func (f *Facts) onHold(now time.Time) bool { return !f.Held.IsZero() && now.Before(f.HoldUntil) }
 
-func (r *Rules) verified(f Facts, now time.Time) bool {
+func (r *Rules) verified(f *Facts, now time.Time) bool {
 	c := f.confirmed(now)
 	return !c.IsZero() && (r.Reconfirm == 0 || now.Before(c.Add(r.Reconfirm)))
 }
 
 // Lapsed tells that a confirmation was there and has become too old.
 func (r *Rules) Lapsed(f Facts, now time.Time) bool {
-	return !f.confirmed(now).IsZero() && !r.verified(f, now)
+	return !f.confirmed(now).IsZero() && !r.verified(&f, now)
 }
 
 // grace is the grace that counts now: the recorded one, or a new one that is owed because a later confirmation
 // than the one it followed has lapsed. "Later" keeps it to once per confirmation, whichever contacts go or come. It is the
 // latest that there ever was: who removes that contact and is left with an old confirmation has not got a grace by it.
-func (r *Rules) grace(f Facts, now time.Time) Grace {
-	if c := f.latest(now); c.After(f.Grace.After) && r.Lapsed(f, now) && !now.Before(c.Add(r.Reconfirm)) {
+func (r *Rules) grace(f *Facts, now time.Time) Grace {
+	if c := f.latest(now); c.After(f.Grace.After) && r.Lapsed(*f, now) && !now.Before(c.Add(r.Reconfirm)) {
 		return Grace{After: c, Until: f.Grace.Until}
 	}
 	return f.Grace
 }
 
 // latest is the latest confirmation that counts at now, or did until the person removed its contact.
-func (f Facts) latest(now time.Time) time.Time {
+func (f *Facts) latest(now time.Time) time.Time {
 	if c := f.confirmed(now); c.After(f.Removed) {
 		return c
 	}

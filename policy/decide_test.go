@@ -178,6 +178,16 @@ func TestRulesAnswerInTheirOrder(t *testing.T) {
 				t.Errorf("Decide says %+v, Explain %+v", plain, d)
 			}
 			checkTrace(t, trace)
+			// What kind of request it is decides how it is answered, never who passes: verify.Recall leaves it open.
+			for kind := range Form + 1 {
+				for _, fleeting := range []bool{false, true} {
+					q := c.q
+					q.Kind, q.Fleeting = kind, fleeting
+					if k := r.Decide(q, c.f, noon); k.Action != d.Action || k.Reason != d.Reason || k.Standing != d.Standing {
+						t.Errorf("of kind %d, fleeting %t: %s, %s, %s", kind, fleeting, k.Action, k.Reason, k.Standing)
+					}
+				}
+			}
 		})
 	}
 }

@@ -43,7 +43,8 @@ func (a *Account) Record(r *Rules, q Request, d Decision, now time.Time) {
 		a.Grace.Until, a.Grace.Excused = d.Deadline, true
 	}
 	if d.StartsSeen || d.StartsShown {
-		a.Grace = r.grace(a.Facts(now), now)
+		f := a.Facts(now)
+		a.Grace = r.grace(&f, now)
 	}
 	if d.StartsSeen {
 		a.Grace.Seen = now
@@ -69,8 +70,8 @@ func (a *Account) Owe(now time.Time) bool {
 	if !a.Owed.IsZero() && now.Sub(a.Owed) < owedEvery {
 		return false
 	}
-	after := a.Grace.After
-	if c := a.Facts(now).latest(now); c.After(after) {
+	after, f := a.Grace.After, a.Facts(now)
+	if c := f.latest(now); c.After(after) {
 		after = c
 	}
 	a.Grace, a.Owed = Grace{After: after, Until: a.Grace.Until}, now

@@ -36,7 +36,7 @@ func (o Outage) covers(deadline, now time.Time) bool {
 // excused is the deadline that counts: one that fell in an outage of every channel by which a person can be reached moves
 // to 24 h after the first of them was back, once for every grace. While none is back it stays 24 h away. final tells that
 // the end is known, so that it can be written down.
-func (f Facts) excused(g Grace, deadline, now time.Time) (moved time.Time, final bool) {
+func (f *Facts) excused(g Grace, deadline, now time.Time) (moved time.Time, final bool) {
 	if deadline.IsZero() || g.Excused || len(f.Ways) == 0 {
 		return deadline, false
 	}
