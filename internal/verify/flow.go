@@ -5,6 +5,7 @@ package verify
 import (
 	"context"
 	"encoding/base32"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -158,19 +159,12 @@ func (f *Flow) load(ctx context.Context, key string) (*policy.Account, error) {
 // loadTogether is load for requests that come at the same time: one of them reads, and all look at what it found. Who
 // comes after a change does not join those who began before it.
 func (f *Flow) loadTogether(ctx context.Context, key string, ticket dated) (*policy.Account, error) {
-	flight := f.reading.DoChan(fmt.Sprintf("%s %d %d", key, ticket.changed, ticket.all), func() (any, error) {
+	flight := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32([]byte(key), ticket.changed), ticket.all)
+	found, err, _ := f.reading.Do(string(flight), func() (any, error) {
 		return f.load(context.WithoutCancel(ctx), key) // the others still wait when the first one has gone
 	})
-	select {
-	case found := <-flight:
-		a, _ := found.Val.(*policy.Account)
-		return a, found.Err
-	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.Canceled) {
-			return nil, ctx.Err() // whoever asked has gone, and the store is fine
-		}
-		return nil, f.unavailable("get", "reading an account", ctx.Err())
-	}
+	a, _ := found.(*policy.Account)
+	return a, err
 }
 
 // update changes the account of a visitor in one atomic step. change gets a fresh copy each time that it runs and
@@ -250,24 +244,32 @@ type Verdict struct {
 	Account *policy.Account
 }
 
-// Decide decides one request of an identified person. It asks no store for somebody who is known to be verified or
-// exempt, nor when the rules need no account.
+// Decide decides one request of an identified person: from what this node remembers of them, or else from the store.
 func (f *Flow) Decide(ctx context.Context, r *policy.Rules, v Visitor, q policy.Request) (Verdict, error) {
+	if verdict, ok := f.Recall(r, v, q); ok {
+		return verdict, nil
+	}
+	return f.LookUp(ctx, r, v, q)
+}
+
+// Recall decides for somebody who is known to be verified or exempt, and asks no store. Of others it reports false, and
+// of requests to our own pages. What kind of request it is may be left open: nobody passes here because of it.
+func (f *Flow) Recall(r *policy.Rules, v Visitor, q policy.Request) (Verdict, bool) {
 	now := f.now()
 	q.Evidence = v.evidence()
-	if q.Exempt {
-		return Verdict{Decision: r.Decide(q, policy.Facts{}, now)}, nil
-	}
 	var known recollection
-	if !q.OwnPage && f.cache.get(&v, r.DeviceCode, now, &known) {
-		// Whoever is blocked may have entered a code a moment ago, on another node: that is looked up.
-		if d := r.Decide(q, known.about(), now); keeps(d) && d.Action == policy.Pass && !d.Records() && !known.outlived(r, now) {
-			f.cacheAsked(true)
-			return Verdict{Decision: d, Email: known.told.email.address, Phone: known.told.phone.address}, nil
-		}
+	if q.OwnPage || !f.cache.get(&v, r.DeviceCode, now, &known) {
+		return Verdict{}, false
 	}
-	f.cacheAsked(false)
-	return f.decideFromStore(ctx, r, v, q, now)
+	// Whoever is blocked may have entered a code a moment ago, on another node: that is looked up.
+	d := r.Decide(q, known.about(), now)
+	if !keeps(d) || d.Action != policy.Pass || d.Records() || known.outlived(r, now) {
+		return Verdict{}, false
+	}
+	if f.Count != nil {
+		f.Count.CacheAsked(true)
+	}
+	return Verdict{Decision: d, Email: known.told.email.address, Phone: known.told.phone.address}, true
 }
 
 // keeps tells whether a node may go on from what it knows of somebody: those who pass whatever they open.
@@ -275,18 +277,19 @@ func keeps(d policy.Decision) bool {
 	return d.Standing == policy.Verified || d.Standing == policy.Exempt
 }
 
-func (f *Flow) cacheAsked(hit bool) {
-	if f.Count != nil {
-		f.Count.CacheAsked(hit)
+// LookUp decides from the store, and writes down what the request starts. An exempt request needs no account.
+func (f *Flow) LookUp(ctx context.Context, r *policy.Rules, v Visitor, q policy.Request) (Verdict, error) {
+	if q.Exempt {
+		return Verdict{Decision: r.Decide(q, policy.Facts{}, f.now())}, nil
 	}
-}
-
-func (f *Flow) decideFromStore(ctx context.Context, r *policy.Rules, v Visitor, q policy.Request, now time.Time) (Verdict, error) {
-	ctx, cancel := patient(ctx)
-	defer cancel()
+	if f.Count != nil {
+		f.Count.CacheAsked(false)
+	}
 	if err := f.Admit(ctx); err != nil {
 		return Verdict{}, err
 	}
+	now := f.now()
+	q.Evidence = v.evidence()
 	key := f.accountKey(v.Realm, v.User)
 	ticket := f.cache.ticket(key, now)
 	a, err := f.loadTogether(ctx, key, ticket)

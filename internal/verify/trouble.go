@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -24,6 +25,9 @@ const calm = 2 * time.Second
 
 // unavailable turns whatever a store says into the one error that callers know, and logs the cause.
 func (f *Flow) unavailable(operation, doing string, err error) error {
+	if errors.Is(err, context.Canceled) { // whoever asked has gone, and the store is fine
+		return fmt.Errorf("%s: %w: %w", doing, ErrUnavailable, err)
+	}
 	if f.Count != nil {
 		f.Count.StoreFailed(operation)
 	}
