@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/gorilla/securecookie"
 
 	"github.com/contactgate/contactgate/internal/verify"
@@ -58,7 +59,8 @@ func newCodecs(keys *verify.Keyring) []securecookie.Codec {
 
 // publishedOf is what a request carries; empty when it did not come through a gate.
 func publishedOf(ctx context.Context) *published {
-	if p, ok := ctx.Value(publishedKey{}).(*published); ok {
+	repl, _ := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if p := publishedIn(repl); p != nil {
 		return p
 	}
 	return &published{}
@@ -169,13 +171,17 @@ func (g *Gate) originOf(r *http.Request) string {
 	if g.origin != "" {
 		return g.origin
 	}
-	host := r.Host
+	return g.scheme(r) + "://" + g.host(r)
+}
+
+// host is the site's host as the browser sees it, unless the operator wrote the origin down.
+func (g *Gate) host(r *http.Request) string {
 	if peerTrusted(r) {
 		if h := r.Header.Get("X-Forwarded-Host"); h != "" && !strings.Contains(h, ",") {
-			host = h
+			return h
 		}
 	}
-	return g.scheme(r) + "://" + host
+	return r.Host
 }
 
 // hostName is the site's name in messages: one that the operator wrote down, never just what a client sent.

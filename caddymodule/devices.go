@@ -90,14 +90,14 @@ func (g *Gate) evidence(r *http.Request, live *runtime, p *published, user strin
 	if len(p.cookies) == 0 || !g.rules.Trusts() {
 		return e
 	}
-	b := believing{g, r, live, user, g.originOf(r), time.Now().Unix()}
+	b := believing{Gate: g, r: r, live: live, user: user, scheme: g.scheme(r), host: g.host(r), now: time.Now().Unix()}
 	session := g.cookieName(r)
 	for name, pair := range p.ours {
 		switch {
 		case name == session && g.rules.DeviceCode && e.Session == nil:
-			e.Session = b.believe(pair, false)
+			e.Session = b.believe(pair, false, &p.session)
 		case isDeviceCookie(name) && e.Device == nil:
-			e.Device = b.believe(pair, true)
+			e.Device = b.believe(pair, true, &p.device)
 		}
 	}
 	return e
@@ -123,7 +123,7 @@ type beliefs struct {
 type mark [2]uint64
 
 // belief is a cookie, as one person brings it to one site.
-type belief struct{ origin, realm, user, pair string }
+type belief struct{ scheme, host, realm, user, pair string }
 
 // believed is the hash of a session or a trusted browser. Not proved: the cookie proves nothing for this person here.
 type believed struct {
@@ -175,18 +175,18 @@ func (b *beliefs) keep(m mark, k believed) {
 // believing is one person's request whose cookies are looked at.
 type believing struct {
 	*Gate
-	r      *http.Request
-	live   *runtime
-	user   string
-	origin string
-	now    int64
+	r                  *http.Request
+	live               *runtime
+	user, scheme, host string
+	now                int64
 }
 
-func (b *believing) believe(pair string, isDevice bool) []byte {
+// believe writes what a cookie proves to room and returns it; nil: nothing.
+func (b *believing) believe(pair string, isDevice bool, room *[16]byte) []byte {
 	if len(pair) > longestCookie {
 		return nil
 	}
-	m := b.live.beliefs.markOf(belief{b.origin, b.realm, b.user, pair})
+	m := b.live.beliefs.markOf(belief{b.scheme, b.host, b.realm, b.user, pair})
 	k, ok := b.live.beliefs.recall(m, b.now)
 	if !ok {
 		var hash []byte
@@ -202,11 +202,12 @@ func (b *believing) believe(pair string, isDevice bool) []byte {
 	if !k.proved {
 		return nil
 	}
-	return slices.Clone(k.hash[:])
+	*room = k.hash
+	return room[:]
 }
 
 func (b *believing) session(name, value string) []byte {
-	s, ok := decodeSession(name, value, b.live, b.sessionFor(b.live, b.user, b.origin))
+	s, ok := decodeSession(name, value, b.live, b.sessionFor(b.live, b.user, b.originOf(b.r)))
 	if !ok {
 		return nil
 	}

@@ -287,8 +287,8 @@ func (x *visit) account() (*policy.Account, error) {
 
 // opening is this visit as the rules see it.
 func (x *visit) opening() policy.Request {
-	q := x.request(x.r, x.who)
-	q.OwnPage = true
+	q := x.request(x.who)
+	q.Kind, q.Fleeting, q.OwnPage = classify(x.r), fleeting(x.r), true
 	q.Evidence = policy.Evidence{Session: x.v.Session, Device: x.v.Device}
 	return q
 }
@@ -809,8 +809,8 @@ func (x *visit) language() error {
 
 // status tells scripts of the app what the gate knows.
 func (x *visit) status() error {
-	q := x.request(x.r, x.who)
-	q.Kind = policy.Other // whoever opens it by hand is not interrupted by it
+	q := x.request(x.who)
+	q.Kind, q.Fleeting = policy.Other, fleeting(x.r) // whoever opens it by hand is not interrupted by it
 	verdict, err := x.live.flow.Decide(x.r.Context(), &x.rules, x.v, q)
 	if err != nil {
 		return x.failed(err)

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -23,7 +22,7 @@ import (
 // ServeHTTP is the way of a request through the gate.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	began := time.Now()
-	r, p := publishing(r)
+	p := publishing(r)
 	if err := g.clean(r, p); err != nil {
 		return g.trouble(w, r, http.StatusBadRequest, "badrequest")
 	}
@@ -92,14 +91,21 @@ func (g *Gate) decide(r *http.Request, p *published, who Person) (verify.Verdict
 	v := g.visitor(who)
 	e := g.evidence(r, live, p, who.User)
 	v.Session, v.Device = e.Session, e.Device
-	return live.flow.Decide(r.Context(), &g.rules, v, g.request(r, who))
+	q := g.request(who)
+	if verdict, ok := live.flow.Recall(&g.rules, v, q); ok {
+		return verdict, nil
+	}
+	q.Kind, q.Fleeting = classify(r), fleeting(r)
+	return live.flow.LookUp(r.Context(), &g.rules, v, q)
 }
 
-func (g *Gate) request(r *http.Request, who Person) policy.Request {
-	return policy.Request{
-		Kind: classify(r), Fleeting: r.Method == http.MethodHead || prefetches(r), Realm: g.realm, User: who.User, Groups: who.Groups, Domain: verify.EmailDomain(who.Email),
-	}
+// request is what the rules know of a request; what kind it is, not everybody needs to know.
+func (g *Gate) request(who Person) policy.Request {
+	return policy.Request{Realm: g.realm, User: who.User, Groups: who.Groups, Domain: verify.EmailDomain(who.Email)}
 }
+
+// fleeting tells that nobody looks at the answer.
+func fleeting(r *http.Request) bool { return r.Method == http.MethodHead || prefetches(r) }
 
 func (g *Gate) visitor(who Person) verify.Visitor {
 	return verify.Visitor{Realm: g.realm, User: who.User, Email: who.Email, Phone: who.Phone}
@@ -115,7 +121,8 @@ func clientIP(r *http.Request) netip.Addr {
 // pass lets a request go on to the app, with what the gate knows.
 func (g *Gate) pass(w http.ResponseWriter, r *http.Request, p *published, next caddyhttp.Handler, began time.Time, v verify.Verdict, user string) error {
 	p.publish(v.Decision, user)
-	r.Header[statusHeader] = []string{v.Standing.String()}
+	p.status[0] = v.Standing.String()
+	r.Header[statusHeader] = p.status[:]
 	if !v.Deadline.IsZero() {
 		deadline := v.Deadline.UTC().Format(time.RFC3339)
 		r.Header[deadlineHeader] = []string{deadline}
@@ -210,15 +217,22 @@ func seeOther(w http.ResponseWriter, location string) error {
 	return nil
 }
 
-// guard sets what every answer of ours has, pages (which have more) and assets apart.
+// guards are what every answer of ours has, pages (which have more) and assets apart.
+var guards = [...]struct{ header, value string }{
+	{"Cache-Control", "no-store"},
+	{"X-Content-Type-Options", "nosniff"},
+	{"Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+	{"Referrer-Policy", "same-origin"},
+	{"Cross-Origin-Opener-Policy", "same-origin"},
+	{"X-Frame-Options", "DENY"},
+}
+
 func guard(w http.ResponseWriter) {
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("X-Frame-Options", "DENY")
+	h, values := w.Header(), make([]string, len(guards))
+	for i, g := range guards {
+		values[i] = g.value
+		h[g.header] = values[i : i+1 : i+1]
+	}
 }
 
 // problem answers a program (RFC 9457).
@@ -306,39 +320,51 @@ func seconds(d time.Duration) string {
 // ({http.contactgate.status} and so on), and the cookies of ours that the app does not see. Of nested gates the last
 // one counts.
 type published struct {
-	context.Context
 	decision policy.Decision
 	user     string
 	counted  bool
 	cookies  []string
+	// status is the header for the app; session and device are what cookies proved (Gate.evidence).
+	status          [1]string
+	session, device [16]byte
 }
 
-type publishedKey struct{}
+// publishedKey is the placeholder by which gates find what a request carries. Nobody else gets anything from it.
+const publishedKey = "contactgate"
 
-// publishing gives a request its published. It is not one of Caddy's vars: those are a map without a lock, and the dial
-// of an earlier forward_auth may still be reading it in another goroutine.
-func publishing(r *http.Request) (*http.Request, *published) {
-	if p, ok := r.Context().Value(publishedKey{}).(*published); ok {
-		return r, p
+// publishing gives a request its published. Caddy's replacer keeps it: it goes with the request, whatever copies of the
+// request handlers make. It is not one of Caddy's vars: those are a map without a lock, and the dial of an earlier
+// forward_auth may still be reading it in another goroutine. Nor is it a value of the context: that would copy the request.
+func publishing(r *http.Request) *published {
+	repl, _ := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	p := publishedIn(repl)
+	if p == nil {
+		p = &published{}
+		if repl != nil {
+			repl.Map(p.get)
+		}
 	}
-	p := &published{Context: r.Context()}
-	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Map(p.get)
-	}
-	return r.WithContext(p), p
+	return p
 }
 
-// Value makes it the request's context, which carries nothing else.
-func (p *published) Value(key any) any {
-	if _, ours := key.(publishedKey); ours {
-		return p
+func publishedIn(repl *caddy.Replacer) *published {
+	if repl == nil {
+		return nil
 	}
-	return p.Context.Value(key)
+	found, _ := repl.Get(publishedKey)
+	p, _ := found.(*published)
+	return p
 }
+
+// String keeps what a request carries out of whatever a configuration writes.
+func (*published) String() string { return "" }
 
 func (p *published) publish(d policy.Decision, user string) { p.decision, p.user = d, user }
 
 func (p *published) get(key string) (any, bool) {
+	if key == publishedKey {
+		return p, true
+	}
 	name, ok := strings.CutPrefix(key, "http.contactgate.")
 	if !ok {
 		return nil, false

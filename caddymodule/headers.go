@@ -91,22 +91,31 @@ func isWord(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' |
 
 // misspells tells whether a name is another spelling of a header that carries the identity.
 func (g *Gate) misspells(name string) bool {
-	odd := func(r rune) bool { return r != '-' && (r > 0x7f || !isWord(byte(r))) }
-	if strings.IndexFunc(name, odd) < 0 {
+	if plain(name) {
 		return false
 	}
-	plain := strings.Map(func(r rune) rune {
-		if odd(r) {
+	usual := strings.Map(func(r rune) rune {
+		if r > 0x7f || !isWord(byte(r)) {
 			return '-'
 		}
 		return r
 	}, name)
 	for _, p := range g.protected {
-		if strings.EqualFold(p, plain) {
+		if strings.EqualFold(p, usual) {
 			return true
 		}
 	}
 	return false
+}
+
+// plain tells whether a name has only letters, digits and hyphens.
+func plain(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c != '-' && !isWord(c) {
+			return false
+		}
+	}
+	return true
 }
 
 // protects tells whether a proxy must not be talked into dropping this header: what says who somebody is, and what
@@ -129,21 +138,27 @@ func (g *Gate) protects(name string) bool {
 func (p *published) keepCookies(r *http.Request) {
 	lines := r.Header["Cookie"]
 	for i, line := range lines {
-		if !strings.Contains(line, cookieMark) {
-			continue
+		if strings.Contains(line, cookieMark) {
+			p.cookies = append(p.cookies, line)
+			lines[i] = withoutOurs(line)
 		}
-		p.cookies = append(p.cookies, line)
-		parts := strings.Split(line, ";")
-		kept := parts[:0]
-		for _, part := range parts {
-			name, _, _ := strings.Cut(strings.TrimSpace(part), "=")
-			if !isOurCookie(strings.TrimSpace(name)) {
-				kept = append(kept, part)
-			}
-		}
-		lines[i] = strings.TrimSpace(strings.Join(kept, ";"))
 	}
 	if len(lines) == 1 && lines[0] == "" {
 		delete(r.Header, "Cookie")
 	}
+}
+
+func withoutOurs(line string) string {
+	var kept strings.Builder
+	between := ""
+	for part := range strings.SplitSeq(line, ";") {
+		name, _, _ := strings.Cut(part, "=")
+		if isOurCookie(strings.TrimSpace(name)) {
+			continue
+		}
+		kept.WriteString(between)
+		kept.WriteString(part)
+		between = ";"
+	}
+	return strings.TrimSpace(kept.String())
 }

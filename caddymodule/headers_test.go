@@ -15,7 +15,7 @@ import (
 func cleaned(t *testing.T, g *Gate, r *http.Request) (*http.Request, error) {
 	t.Helper()
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), httptest.NewRecorder(), nil)
-	r, p := publishing(r)
+	p := publishing(r)
 	return r, g.clean(r, p)
 }
 
@@ -32,6 +32,24 @@ func TestOurNamesAndTheIdentitysAreOursInEverySpelling(t *testing.T) {
 	r, err := cleaned(t, g, r)
 	if err != nil || len(r.Header) != 3 || r.Header.Get("Remote-User") != "ann" {
 		t.Errorf("%v, %v", r.Header, err)
+	}
+}
+
+// What gates keep for one another with a request is no placeholder: it has the cookies of ours.
+func TestACarriedRequestWritesNothing(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Cookie", "contactgate=secret; app=1")
+	repl := caddy.NewReplacer()
+	r = caddyhttp.PrepareRequest(r, repl, httptest.NewRecorder(), nil)
+	p := publishing(r)
+	if err := (&Gate{}).clean(r, p); err != nil {
+		t.Fatal(err)
+	}
+	if again := publishing(r); again != p || len(p.cookies) != 1 {
+		t.Fatalf("the next gate finds %+v", again)
+	}
+	if text := repl.ReplaceAll("<{contactgate}>", "-"); text != "<->" {
+		t.Errorf("it writes %q", text)
 	}
 }
 
