@@ -114,13 +114,22 @@ func eachConnection(t *testing.T, to contestant, connections int, work func(*ask
 	group.Wait()
 }
 
+// browserHeaders are what Chromium 140 sends when a link is followed.
+const browserHeaders = "\r\nConnection: keep-alive\r\n" +
+	"sec-ch-ua: \"Chromium\";v=\"140\", \"Not=A?Brand\";v=\"24\"\r\nsec-ch-ua-mobile: ?0\r\nsec-ch-ua-platform: \"Linux\"\r\n" +
+	"Upgrade-Insecure-Requests: 1\r\n" +
+	"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36\r\n" +
+	"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8\r\n" +
+	"Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-User: ?1\r\nSec-Fetch-Dest: document\r\n" +
+	"Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9\r\n"
+
 func (a *asker) ask(to contestant, person int) error {
 	user, cookie := to.user(person), ""
 	if to.cookie != nil {
 		cookie = "; " + to.cookie(person)
 	}
 	request := "GET /app/page?x=1 HTTP/1.1\r\nHost: localhost:" + strconv.Itoa(to.port) + "\r\nRemote-User: " + user +
-		"\r\nAccept: text/html\r\nUser-Agent: bench\r\nCookie: sess=0123456789abcdef" + cookie + "\r\n\r\n"
+		browserHeaders + "Cookie: sess=0123456789abcdef" + cookie + "\r\n\r\n"
 	if _, err := io.WriteString(a.conn, request); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -147,6 +148,8 @@ func TestBenchGate(t *testing.T) {
 	}
 	server := startBench(t, dir, ports[:], strings.TrimPrefix(app.URL, "http://"), line)
 	bare := contestant{"bare reverse_proxy", ports[1], benchUser, benchPeople, "200", nil, nil}
+	// The same site once more shows how far two measurements of one thing are apart here.
+	again := contestant{"bare, once more", ports[1], benchUser, benchPeople, "200", nil, nil}
 	gate := contestant{"gate, verified", ports[2], benchUser, benchPeople, "200", nil, nil}
 	auth := contestant{"forward_auth to 200", ports[3], benchUser, benchPeople, "200", nil, nil}
 	static := contestant{"static answer", ports[4], benchUser, benchPeople, "200", nil, nil}
@@ -165,10 +168,10 @@ func TestBenchGate(t *testing.T) {
 	t.Logf("cold: every one of %d people once, 16 connections: %.0f requests/s; resident memory grew by %.0f bytes a person", benchPeople, b.report.ColdRate, b.report.BytesPerPerson)
 
 	for _, connections := range []int{16, 128} {
-		b.compare(connections, true, bare, gate, device, unknown, auth, static)
+		b.compare(connections, true, bare, again, gate, device, unknown, auth, static)
 	}
 	b.compare(128, false, redirect, interrupt)
-	b.compareAtFixedRate(16, bare, gate, device)
+	b.compareAtFixedRate(16, bare, again, gate, device)
 	b.report.Memory = residentMemory(t, server)
 	b.report.write(t)
 }
@@ -248,8 +251,8 @@ func (b *bench) hits() (hits, all float64) {
 	return hits, all
 }
 
-// compare measures targets in turns, the first of them as the one that the others are compared with.
-// compare measures targets in turn. Warm: the people of the gate are remembered, all of them.
+// compare measures targets in turns, the first of them as the one that the others are compared with. Warm: the people of
+// the gate are remembered, all of them.
 func (b *bench) compare(connections int, warm bool, targets ...contestant) {
 	rates, costs := make([][]float64, len(targets)), make([][]float64, len(targets))
 	p50, p99 := make([][]float64, len(targets)), make([][]float64, len(targets))
@@ -259,8 +262,7 @@ func (b *bench) compare(connections int, warm bool, targets ...contestant) {
 		}
 		hits, all := b.hits()
 		line := fmt.Sprintf("%3d connections, round %d:", connections, round+1)
-		for turn := range targets {
-			i := (turn + round) % len(targets) // nobody is always first
+		for _, i := range mathrand.Perm(len(targets)) { // nobody always comes after the same one
 			cpu := cpuTime(b.t, b.server)
 			times, took := load(b.t, targets[i], connections, benchTime)
 			rates[i] = append(rates[i], float64(len(times))/took.Seconds())
@@ -292,8 +294,7 @@ func (b *bench) compareAtFixedRate(connections int, targets ...contestant) {
 	rounds := max(5, benchRounds/2)
 	for round := range rounds {
 		b.keepWarm(time.Duration(len(targets)) * 4 * benchTime)
-		for turn := range targets {
-			i := (turn + round) % len(targets)
+		for _, i := range mathrand.Perm(len(targets)) {
 			times := loadAtRate(b.t, targets[i], connections, rate, 4*benchTime)
 			b.report.addLatency(targets[i].name, rate, percentile(times, 0.50), percentile(times, 0.99))
 			b.t.Logf("fixed rate of %.0f/s, round %d: %s p50 %s p99 %s", rate, round+1, targets[i].name, percentile(times, 0.50), percentile(times, 0.99))
