@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	mathrand "math/rand/v2"
 	"net"
 	"os"
@@ -191,22 +192,23 @@ func median(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// medianRatio and medianDifference compare round by round, so that a slow minute of the machine weighs on both sides.
-func medianRatio(a, b []float64) float64 {
-	return medianOf(a, b, func(x, y float64) float64 { return x / y })
-}
+// middle is the median of rounds, and the interval in which the median of endless rounds is with a chance of 95 %: order
+// statistics, which ask nothing of how the rounds are spread.
+type middle struct{ median, least, most float64 }
 
-func medianDifference(a, b []float64) float64 {
-	return medianOf(a, b, func(x, y float64) float64 { return x - y })
-}
-
-func medianOf(a, b []float64, of func(x, y float64) float64) float64 {
+// middleOf compares round by round, so that a slow minute of the machine weighs on both sides.
+func middleOf(a, b []float64, of func(x, y float64) float64) middle {
 	values := make([]float64, len(a))
 	for i := range a {
 		values[i] = of(a[i], b[i])
 	}
-	return median(values)
+	slices.Sort(values)
+	half, wide := len(values)/2, int(math.Ceil(0.98*math.Sqrt(float64(len(values)))))
+	return middle{values[half], values[max(0, half-wide)], values[min(len(values)-1, half+wide)]}
 }
+
+func ratio(x, y float64) float64      { return x / y }
+func difference(x, y float64) float64 { return x - y }
 
 func percentile(times []time.Duration, p float64) time.Duration {
 	if len(times) == 0 {

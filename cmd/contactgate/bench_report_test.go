@@ -13,10 +13,10 @@ import (
 
 // report is what a run of the benchmark found.
 type report struct {
-	Store                    string
-	Accounts, People, Rounds int
-	ColdRate                 float64
-	BytesPerPerson           float64
+	Store            string
+	Accounts, People int
+	ColdRate         float64
+	BytesPerPerson   float64
 	// StoredBytes are those of the store for an account, Memory is what the server has of the machine's at the end.
 	StoredBytes, Memory int
 	Throughput          []throughput
@@ -24,29 +24,19 @@ type report struct {
 }
 
 type throughput struct {
-	Connections   int
-	Name, Base    string
-	Rate, Ratio   float64
-	CPU, AddedCPU float64 // µs a request
-	P50, P99      float64 // µs
-	Rates         []float64
+	Connections int
+	Name, Base  string
+	Rate, CPU   float64 // CPU in µs a request
+	Ratio       middle
+	AddedCPU    middle
+	P50, P99    float64 // µs
+	Rates       []float64
 }
 
 type latency struct {
 	Name     string
 	Rate     float64
 	P50, P99 []float64 // µs, one a round
-}
-
-func (r *report) addLatency(name string, rate float64, p50, p99 time.Duration) {
-	i := slices.IndexFunc(r.Latency, func(l latency) bool { return l.Name == name })
-	if i < 0 {
-		r.Latency = append(r.Latency, latency{Name: name, Rate: rate})
-		i = len(r.Latency) - 1
-	}
-	l := &r.Latency[i]
-	l.P50 = append(l.P50, float64(p50.Microseconds()))
-	l.P99 = append(l.P99, float64(p99.Microseconds()))
 }
 
 // slowest is the rate of the slowest of the targets.
@@ -86,16 +76,22 @@ func (r *report) write(t *testing.T) {
 
 func (r *report) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Measured on %s, %s, %d processors, %s. Store: %s, %d accounts, of which %d people come in random order. Medians of %d interleaved rounds.\n\n",
-		time.Now().UTC().Format("2 January 2006"), cpuModel(), runtime.NumCPU(), runtime.Version(), r.Store, r.Accounts, r.People, r.Rounds)
-	b.WriteString("| connections | site | requests/s | of the first | spread of the rounds | p50 | p99 | CPU a request | added |\n|---|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprintf(&b, "Measured on %s, %s, %d processors, %s. Store: %s, %d accounts, of which %d people come in random order. Medians of interleaved rounds; in brackets where the median of endless rounds is, with a chance of 95 %%.\n\n",
+		time.Now().UTC().Format("2 January 2006"), cpuModel(), runtime.NumCPU(), runtime.Version(), r.Store, r.Accounts, r.People)
+	b.WriteString("| connections | rounds | site | requests/s | spread of the rounds | of the first | p50 | p99 | CPU a request | added |\n|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, row := range r.Throughput {
-		fmt.Fprintf(&b, "| %d | %s | %.0f | %.3f | %.0f to %.0f | %.0f µs | %.0f µs | %.1f µs | %+.1f µs |\n", row.Connections, row.Name, row.Rate, row.Ratio,
-			slices.Min(row.Rates), slices.Max(row.Rates), row.P50, row.P99, row.CPU, row.AddedCPU)
+		fmt.Fprintf(&b, "| %d | %d | %s | %.0f | %.0f to %.0f | ", row.Connections, len(row.Rates), row.Name, row.Rate, slices.Min(row.Rates), slices.Max(row.Rates))
+		if row.Name == row.Base {
+			fmt.Fprintf(&b, "1 | %.0f µs | %.0f µs | %.1f µs | |\n", row.P50, row.P99, row.CPU)
+			continue
+		}
+		fmt.Fprintf(&b, "%.3f (%.3f to %.3f) | %.0f µs | %.0f µs | %.1f µs | %+.1f µs (%+.1f to %+.1f) |\n", row.Ratio.median, row.Ratio.least, row.Ratio.most,
+			row.P50, row.P99, row.CPU, row.AddedCPU.median, row.AddedCPU.least, row.AddedCPU.most)
 	}
 	b.WriteString("\n| fixed rate | site | p50 | p99 | p99 of the first, round by round |\n|---|---|---|---|---|\n")
 	for _, l := range r.Latency {
-		fmt.Fprintf(&b, "| %.0f/s | %s | %.0f µs | %.0f µs | %.3f |\n", l.Rate, l.Name, median(l.P50), median(l.P99), medianRatio(l.P99, r.Latency[0].P99))
+		to := middleOf(l.P99, r.Latency[0].P99, ratio)
+		fmt.Fprintf(&b, "| %.0f/s | %s | %.0f µs | %.0f µs | %.3f (%.3f to %.3f) |\n", l.Rate, l.Name, median(l.P50), median(l.P99), to.median, to.least, to.most)
 	}
 	fmt.Fprintf(&b, "\nCold, everybody once: %.0f requests/s. Resident memory grew by %.0f bytes for each person met; at the end it was %d MB. An account takes %d bytes of the store.\n",
 		r.ColdRate, r.BytesPerPerson, r.Memory>>20, r.StoredBytes)
@@ -120,7 +116,7 @@ func (r *report) plot(connections int) string {
 	var rows []throughput
 	most := 0.0
 	for _, row := range r.Throughput {
-		if row.Connections == connections {
+		if row.Connections == connections && !slices.ContainsFunc(rows, func(r throughput) bool { return r.Name == row.Name }) {
 			rows = append(rows, row)
 			most = max(most, slices.Max(row.Rates))
 		}

@@ -38,7 +38,9 @@ var (
 	benchPeople   = fromEnv("CONTACTGATE_BENCH_PEOPLE", 100_000)
 	benchAccounts = max(2*benchPeople, fromEnv("CONTACTGATE_BENCH_ACCOUNTS", 0))
 	// Rounds are short and many: the machine's own weather changes from second to second, and weighs on a whole round alike.
-	benchRounds = fromEnv("CONTACTGATE_BENCH_ROUNDS", 21)
+	// What is far from the bare site needs fewer of them.
+	benchRounds = fromEnv("CONTACTGATE_BENCH_ROUNDS", 101)
+	roughRounds = max(5, benchRounds/8)
 	benchTime   = time.Duration(fromEnv("CONTACTGATE_BENCH_MILLISECONDS", 250)) * time.Millisecond
 )
 
@@ -158,7 +160,7 @@ func TestBenchGate(t *testing.T) {
 	device := contestant{"gate, trusted browser", ports[6], deviceUser, devicePeople, "200", nil, func(i int) string { return cookies[i] }}
 	unknown := contestant{"gate, cold", ports[2], func(i int) string { return benchUser(benchPeople + i) }, benchAccounts - benchPeople, "200", new(atomic.Int64), nil}
 	b := &bench{t: t, server: server, admin: ports[0], gate: gate, device: device,
-		report: &report{Store: strings.Fields(line)[1], Accounts: benchAccounts, People: benchPeople, Rounds: benchRounds, StoredBytes: each}}
+		report: &report{Store: strings.Fields(line)[1], Accounts: benchAccounts, People: benchPeople, StoredBytes: each}}
 
 	before := residentMemory(t, server)
 	began := time.Now()
@@ -168,9 +170,10 @@ func TestBenchGate(t *testing.T) {
 	t.Logf("cold: every one of %d people once, 16 connections: %.0f requests/s; resident memory grew by %.0f bytes a person", benchPeople, b.report.ColdRate, b.report.BytesPerPerson)
 
 	for _, connections := range []int{16, 128} {
-		b.compare(connections, true, bare, again, gate, device, unknown, auth, static)
+		b.compare(connections, benchRounds, true, bare, again, gate, device)
+		b.compare(connections, roughRounds, true, bare, unknown, auth, static)
 	}
-	b.compare(128, false, redirect, interrupt)
+	b.compare(128, roughRounds, false, redirect, interrupt)
 	b.compareAtFixedRate(16, bare, again, gate, device)
 	b.report.Memory = residentMemory(t, server)
 	b.report.write(t)
@@ -253,10 +256,10 @@ func (b *bench) hits() (hits, all float64) {
 
 // compare measures targets in turns, the first of them as the one that the others are compared with. Warm: the people of
 // the gate are remembered, all of them.
-func (b *bench) compare(connections int, warm bool, targets ...contestant) {
+func (b *bench) compare(connections, rounds int, warm bool, targets ...contestant) {
 	rates, costs := make([][]float64, len(targets)), make([][]float64, len(targets))
 	p50, p99 := make([][]float64, len(targets)), make([][]float64, len(targets))
-	for round := range benchRounds {
+	for round := range rounds {
 		if warm {
 			b.keepWarm(time.Duration(len(targets)) * benchTime)
 		}
@@ -279,28 +282,34 @@ func (b *bench) compare(connections int, warm bool, targets ...contestant) {
 	for i, target := range targets {
 		row := throughput{
 			Connections: connections, Name: target.name, Base: targets[0].name, Rate: median(rates[i]), CPU: median(costs[i]),
-			Ratio: medianRatio(rates[i], rates[0]), AddedCPU: medianDifference(costs[i], costs[0]), Rates: rates[i],
+			Ratio: middleOf(rates[i], rates[0], ratio), AddedCPU: middleOf(costs[i], costs[0], difference), Rates: rates[i],
 			P50: median(p50[i]), P99: median(p99[i]),
 		}
 		b.report.Throughput = append(b.report.Throughput, row)
-		b.t.Logf("%3d connections, medians of %d rounds: %s %.0f/s, %.3f of %s; CPU %.1f µs a request, %+.1f µs", connections, benchRounds,
-			row.Name, row.Rate, row.Ratio, row.Base, row.CPU, row.AddedCPU)
+		b.t.Logf("%3d connections, medians of %d rounds: %s %.0f/s, %.3f (%.3f to %.3f) of %s; CPU %.1f µs a request, %+.1f µs (%+.1f to %+.1f)", connections, rounds,
+			row.Name, row.Rate, row.Ratio.median, row.Ratio.least, row.Ratio.most, row.Base, row.CPU, row.AddedCPU.median, row.AddedCPU.least, row.AddedCPU.most)
 	}
 }
 
 // compareAtFixedRate measures how long answers take at a third of what the slower of the targets can do.
 func (b *bench) compareAtFixedRate(connections int, targets ...contestant) {
 	rate := b.report.slowest(connections, targets) / 3
-	rounds := max(5, benchRounds/2)
+	rounds := max(5, benchRounds/5)
+	found := make([]latency, len(targets))
+	for i := range targets {
+		found[i].Name, found[i].Rate = targets[i].name, rate
+	}
 	for round := range rounds {
 		b.keepWarm(time.Duration(len(targets)) * 4 * benchTime)
 		for _, i := range mathrand.Perm(len(targets)) {
 			times := loadAtRate(b.t, targets[i], connections, rate, 4*benchTime)
-			b.report.addLatency(targets[i].name, rate, percentile(times, 0.50), percentile(times, 0.99))
+			found[i].P50 = append(found[i].P50, float64(percentile(times, 0.50).Microseconds()))
+			found[i].P99 = append(found[i].P99, float64(percentile(times, 0.99).Microseconds()))
 			b.t.Logf("fixed rate of %.0f/s, round %d: %s p50 %s p99 %s", rate, round+1, targets[i].name, percentile(times, 0.50), percentile(times, 0.99))
 		}
 	}
-	for _, l := range b.report.Latency {
+	b.report.Latency = found
+	for _, l := range found {
 		b.t.Logf("fixed rate of %.0f/s, medians of %d rounds: %s p50 %.0f µs p99 %.0f µs", l.Rate, rounds, l.Name, median(l.P50), median(l.P99))
 	}
 }
