@@ -211,11 +211,20 @@ func TestRedisThatMustNotBeUsedIsRefused(t *testing.T) {
 		"name its master":                 replica.URL(),
 		"the certificate of Redis is not": "rediss://" + tlsAddress,
 	} {
-		s.redis = words
-		if err := s.load(); err == nil || !strings.Contains(err.Error(), want) {
+		var err error
+		for try := 0; err == nil && try < 5; try++ {
+			s.redis = words
+			err = s.load()
+			s.redis = ""
+			if err == nil { // a Redis that takes longer than a second is not waited for: the machine is busy
+				if err := s.load(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", words, err, want)
 		}
-		s.redis = ""
 		if got := s.get("ann"); got != http.StatusSeeOther && got != http.StatusOK {
 			t.Errorf("the old configuration answers %d", got)
 		}

@@ -251,7 +251,9 @@ func TestRequestsThatMissTogetherReadOnce(t *testing.T) {
 // who wait for the same are answered.
 func TestSomebodyWhoHasGoneIsNoFaultOfTheStore(t *testing.T) {
 	h := newHouse(t)
-	eve := h.person("eve", "browser")
+	ann, eve := h.person("ann", "browser"), h.person("eve", "browser")
+	h.confirm(ann, ann.Email)
+	h.settle(ann)
 	reading, goOn := make(chan struct{}), make(chan struct{})
 	h.Flow.Store = &slowGet{probe: h.probe, reading: reading, goOn: goOn}
 	ctx, leave := context.WithCancel(t.Context())
