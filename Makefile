@@ -38,7 +38,7 @@ unit: ## all Go tests, with the race detector in the tests and in the binary tha
 
 browser: ## the journeys in a real Chromium
 	cd cmd/contactgate/browser && npm ci --no-audit --no-fund --loglevel=error
-	CONTACTGATE_BROWSER=1 go test -timeout 15m -run '^TestBrowser' ./cmd/contactgate
+	CONTACTGATE_BROWSER=1 go test -timeout 30m -run '^TestBrowser' ./cmd/contactgate
 
 screenshots: ## every page in every state and three languages to screenshots/, and docs/screenshot.png
 	cd cmd/contactgate/browser && npm ci --no-audit --no-fund --loglevel=error
