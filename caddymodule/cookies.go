@@ -168,14 +168,15 @@ func (g *Gate) scheme(r *http.Request) string {
 
 // originOf is scheme and host of this site as the browser sees them.
 func (g *Gate) originOf(r *http.Request) string {
-	if g.origin != "" {
-		return g.origin
-	}
 	return g.scheme(r) + "://" + g.host(r)
 }
 
-// host is the site's host as the browser sees it, unless the operator wrote the origin down.
+// host is the site's host as the browser sees it, with its port: as the operator wrote the origin down, or as it was asked for.
 func (g *Gate) host(r *http.Request) string {
+	if g.origin != "" {
+		_, host, _ := strings.Cut(g.origin, "://")
+		return host
+	}
 	if peerTrusted(r) {
 		if h := r.Header.Get("X-Forwarded-Host"); h != "" && !strings.Contains(h, ",") {
 			return h

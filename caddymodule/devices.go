@@ -80,8 +80,7 @@ func (g *Gate) deviceName(r *http.Request, live *runtime, user string) string {
 
 // deviceFor binds a value to an account and to the site's host: cookies do not tell ports apart.
 func (g *Gate) deviceFor(r *http.Request, live *runtime, user string) []byte {
-	_, host, _ := strings.Cut(g.originOf(r), "://")
-	return live.flow.SessionHash(g.realm, user, []byte("device "+strings.ToLower(withoutPort(host))))
+	return live.flow.SessionHash(g.realm, user, []byte("device "+strings.ToLower(withoutPort(g.host(r)))))
 }
 
 // evidence is what the cookies of a request prove for a person, as far as these rules want to know. It runs for every

@@ -227,6 +227,7 @@ var guards = [...]struct{ header, value string }{
 	{"X-Frame-Options", "DENY"},
 }
 
+// guard sets them. Their names are as Go keeps them.
 func guard(w http.ResponseWriter) {
 	h, values := w.Header(), make([]string, len(guards))
 	for i, g := range guards {
@@ -330,7 +331,7 @@ type published struct {
 }
 
 // publishedKey is the placeholder by which gates find what a request carries. Nobody else gets anything from it.
-const publishedKey = "contactgate"
+const publishedKey = "http.contactgate."
 
 // publishing gives a request its published. Caddy's replacer keeps it: it goes with the request, whatever copies of the
 // request handlers make. It is not one of Caddy's vars: those are a map without a lock, and the dial of an earlier
@@ -362,14 +363,13 @@ func (*published) String() string { return "" }
 func (p *published) publish(d policy.Decision, user string) { p.decision, p.user = d, user }
 
 func (p *published) get(key string) (any, bool) {
-	if key == publishedKey {
-		return p, true
-	}
-	name, ok := strings.CutPrefix(key, "http.contactgate.")
+	name, ok := strings.CutPrefix(key, publishedKey)
 	if !ok {
 		return nil, false
 	}
 	switch name {
+	case "":
+		return p, true
 	case "status":
 		return p.decision.Standing.String(), true
 	case "user":

@@ -148,6 +148,7 @@ func (p *published) keepCookies(r *http.Request) {
 	}
 }
 
+// withoutOurs is a line of cookies without those of ours.
 func withoutOurs(line string) string {
 	var kept strings.Builder
 	between := ""

@@ -48,7 +48,7 @@ func TestACarriedRequestWritesNothing(t *testing.T) {
 	if again := publishing(r); again != p || len(p.cookies) != 1 {
 		t.Fatalf("the next gate finds %+v", again)
 	}
-	if text := repl.ReplaceAll("<{contactgate}>", "-"); text != "<->" {
+	if text := repl.ReplaceAll("<{http.contactgate.}>", "-"); text != "<->" {
 		t.Errorf("it writes %q", text)
 	}
 }

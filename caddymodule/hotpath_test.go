@@ -202,6 +202,31 @@ func TestTrustedRequestAsksNoStore(t *testing.T) {
 	}
 }
 
+// A cookie proves something at the site that it was given by. What another site of the realm remembers of it counts for
+// nothing, whatever host the request names.
+func TestWhatOneSiteBelievesCountsAtNoOther(t *testing.T) {
+	gate, _ := verifiedGate(t, 1)
+	gate.rules.DeviceCode = true
+	gate.origin = "https://a.example"
+	other := *gate
+	other.origin = "https://b.example"
+	cookies := browserOf(t, gate, "u0", true, true)
+	proved := func(g *Gate) policy.Evidence {
+		_, r := prepared("u0")
+		r.TLS = new(tls.ConnectionState)
+		r.Header.Set("Cookie", cookies)
+		p := publishing(r)
+		p.keepCookies(r)
+		return g.evidence(r, g.app.opened.live.Load(), p, "u0")
+	}
+	if e := proved(gate); e.Session == nil || e.Device == nil {
+		t.Fatalf("its own site: %+v", e)
+	}
+	if e := proved(&other); e.Session != nil || e.Device != nil {
+		t.Errorf("the other one believes %+v", e)
+	}
+}
+
 func BenchmarkVerifiedRequest(b *testing.B) {
 	const people = 2000
 	gate, _ := verifiedGate(b, people)

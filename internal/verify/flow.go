@@ -285,7 +285,7 @@ func (f *Flow) LookUp(ctx context.Context, r *policy.Rules, v Visitor, q policy.
 	if f.Count != nil {
 		f.Count.CacheAsked(false)
 	}
-	if err := f.Admit(ctx); err != nil {
+	if err := f.admitInTime(ctx); err != nil {
 		return Verdict{}, err
 	}
 	now := f.now()

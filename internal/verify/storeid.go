@@ -87,6 +87,23 @@ func (f *Flow) Admit(ctx context.Context) error {
 	return nil
 }
 
+// admitInTime is Admit for a request that has to read and to write after it: it leaves their time of what a request may wait
+// in all.
+func (f *Flow) admitInTime(ctx context.Context) error {
+	if f.ready.Load() {
+		return nil
+	}
+	ctx, cancel := patient(ctx)
+	defer cancel()
+	if err := f.Admit(ctx); err != nil {
+		return err
+	}
+	if deadline, _ := ctx.Deadline(); time.Until(deadline) < 2*storePatience {
+		return notYet(context.DeadlineExceeded)
+	}
+	return nil
+}
+
 // notYet says what can be done about an error of the store.
 func notYet(err error) *NotReady {
 	var unfit *store.Unfit

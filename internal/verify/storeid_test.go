@@ -469,3 +469,19 @@ func TestAStoreIsNotNamedWithoutRandomness(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A store that takes long to be known leaves too little of the 2 s for a read and a write: the answer is an honest one, in time.
+func TestWhoWaitsForTheStoreToBeKnownIsAnsweredInTime(t *testing.T) {
+	h := newHouse(t)
+	ann := h.person("ann", "browser")
+	h.open(ann)
+	h.ready.Store(false)
+	h.admitting.Lock()
+	time.AfterFunc(1100*time.Millisecond, h.admitting.Unlock)
+	if v, err := h.Decide(h.Context(), &h.rules, ann, opening(ann)); !errors.Is(err, ErrUnavailable) || v.Action != policy.Refuse {
+		t.Errorf("%+v, %v", v.Decision, err)
+	}
+	if v, err := h.Decide(h.Context(), &h.rules, ann, opening(ann)); err != nil || v.Action != policy.Ask {
+		t.Errorf("the next one: %+v, %v", v.Decision, err)
+	}
+}
