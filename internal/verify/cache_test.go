@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/contactgate/contactgate/internal/store"
 	"github.com/contactgate/contactgate/policy"
 )
 
@@ -143,14 +142,10 @@ func TestASlowReaderDoesNotBringBackTheOldState(t *testing.T) {
 	h.confirm(ann, ann.Email)
 	h.settle(ann)
 	h.cache.changed(h.accountKey(realm, "ann"))
-	reading, goOn := make(chan struct{}), make(chan struct{})
-	h.probe.faults(nil, nil)
-	slow := &slowGet{probe: h.probe, reading: reading, goOn: goOn}
-	h.Flow.Store = slow
+	reading, goOn := h.probe.holdNext(h.accountKey(realm, "ann"))
 	done := make(chan Verdict)
 	go func() { done <- h.open(ann) }()
 	<-reading // it has what was in the store
-	h.Flow.Store = h.probe
 	h.change(ann, func(a *policy.Account) {
 		a.Contacts[0].Retired = true
 		a.Grace = policy.Grace{Shown: noon.Add(-8 * day)}
@@ -179,20 +174,6 @@ func TestCacheKnowsEachSitesReconfirm(t *testing.T) {
 	if v := h.open(ann); v.Standing != policy.Verified {
 		t.Errorf("%+v", v.Decision)
 	}
-}
-
-// slowGet holds back what it has read.
-type slowGet struct {
-	*probe
-	reading chan<- struct{}
-	goOn    <-chan struct{}
-}
-
-func (s *slowGet) Get(ctx context.Context, key string) (store.Record, error) {
-	r, err := s.probe.Get(ctx, key)
-	close(s.reading)
-	<-s.goOn
-	return r, err
 }
 
 // An address that is remembered for the app may lapse by one site's rules while another one counts.
@@ -224,9 +205,7 @@ func TestRequestsThatMissTogetherReadOnce(t *testing.T) {
 	h.settle(ann)
 	h.open(ann)
 	h.cache.changed("") // as after a lost subscription
-	reading, goOn := make(chan struct{}), make(chan struct{})
-	slow := &slowGet{probe: h.probe, reading: reading, goOn: goOn}
-	h.Flow.Store = slow
+	reading, goOn := h.probe.holdNext(h.accountKey(realm, "ann"))
 	before := h.probe.asked()
 	var group sync.WaitGroup
 	for range 32 {
@@ -240,8 +219,6 @@ func TestRequestsThatMissTogetherReadOnce(t *testing.T) {
 	time.Sleep(50 * time.Millisecond) // for the others to arrive
 	close(goOn)
 	group.Wait()
-	h.Flow.Store = h.probe
-	// slowGet can be read once: a second read would have panicked.
 	if n := h.probe.asked() - before; n != 1 {
 		t.Errorf("the store was asked %d times", n)
 	}
@@ -254,8 +231,7 @@ func TestSomebodyWhoHasGoneIsNoFaultOfTheStore(t *testing.T) {
 	ann, eve := h.person("ann", "browser"), h.person("eve", "browser")
 	h.confirm(ann, ann.Email)
 	h.settle(ann)
-	reading, goOn := make(chan struct{}), make(chan struct{})
-	h.Flow.Store = &slowGet{probe: h.probe, reading: reading, goOn: goOn}
+	reading, goOn := h.probe.holdNext(h.accountKey(realm, "eve"))
 	ctx, leave := context.WithCancel(t.Context())
 	gone, stays := make(chan error), make(chan error)
 	decide := func(ctx context.Context, answer chan error) {
@@ -274,7 +250,6 @@ func TestSomebodyWhoHasGoneIsNoFaultOfTheStore(t *testing.T) {
 	if err := <-stays; err != nil {
 		t.Errorf("somebody else who waits for the same: %v", err)
 	}
-	h.Flow.Store = h.probe
 	if strings.Contains(h.log.String(), `"level":"ERROR"`) {
 		t.Errorf("the log: %s", h.log.String())
 	}

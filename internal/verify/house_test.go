@@ -166,6 +166,25 @@ type probe struct {
 	// before may refuse or delay a call; after sees what an Update did, and may lose its answer.
 	before func(ctx context.Context, op, key string) error
 	after  func(key string, err error) error
+	// slow holds back what the next Get of a key has read.
+	slow map[string]func()
+}
+
+// holdNext holds back what the next Get of a key has read, until goOn is closed.
+func (p *probe) holdNext(key string) (reading, goOn chan struct{}) {
+	reading, goOn = make(chan struct{}), make(chan struct{})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.slow = map[string]func(){key: func() { close(reading); <-goOn }}
+	return reading, goOn
+}
+
+func (p *probe) held(key string) func() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	hold := p.slow[key]
+	delete(p.slow, key)
+	return hold
 }
 
 func (p *probe) faults(before func(ctx context.Context, op, key string) error, after func(string, error) error) {
@@ -188,7 +207,11 @@ func (p *probe) Get(ctx context.Context, key string) (store.Record, error) {
 			return store.Record{}, err
 		}
 	}
-	return p.Store.Get(ctx, key)
+	r, err := p.Store.Get(ctx, key)
+	if hold := p.held(key); hold != nil {
+		hold()
+	}
+	return r, err
 }
 
 func (p *probe) Update(ctx context.Context, key string, fn func(store.Record) (store.Record, error)) error {
