@@ -75,8 +75,8 @@ func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
 
-// hang answers when the client has gone.
-func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+// hang waits until the client has gone, and answers nothing.
+func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done(); panic(http.ErrAbortHandler) }
 
 // Asked are the requests for a number, whatever they were answered.
 func (s *phoneSink) Asked(number string) []phoneMessage {
