@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/big"
 	"math/rand/v2"
 	"net"
@@ -22,6 +23,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -110,6 +112,7 @@ type rig struct {
 	roots   *x509.CertPool
 
 	oracle oracle
+	log    logReader
 }
 
 // newRig makes the stubs and the folder. Nothing runs yet.
@@ -588,19 +591,39 @@ func (r *rig) logTail(n int) string {
 // LogLines gives the entries of the gate's log that a test is interested in.
 func (r *rig) LogLines(t *testing.T, wanted func(map[string]any) bool) []map[string]any {
 	t.Helper()
-	f, err := os.Open(r.logFile())
+	all, err := r.log.lines(r.logFile())
 	if err != nil {
 		t.Fatal(err)
 	}
+	return slices.DeleteFunc(all, func(line map[string]any) bool { return !wanted(line) })
+}
+
+// logReader reads a log that grows, each line once.
+type logReader struct {
+	mu   sync.Mutex
+	end  int64
+	read []map[string]any
+}
+
+func (l *logReader) lines(file string) ([]map[string]any, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
 	defer f.Close()
-	var lines []map[string]any
-	for s := longLines(f); s.Scan(); {
+	for fresh := bufio.NewReader(io.NewSectionReader(f, l.end, math.MaxInt64-l.end)); ; {
+		text, err := fresh.ReadBytes('\n')
+		if err != nil { // the rest of a line comes later
+			return slices.Clone(l.read), nil
+		}
+		l.end += int64(len(text))
 		var line map[string]any
-		if json.Unmarshal(s.Bytes(), &line) == nil && wanted(line) {
-			lines = append(lines, line)
+		if json.Unmarshal(text, &line) == nil {
+			l.read = append(l.read, line)
 		}
 	}
-	return lines
 }
 
 // Audit gives the audit events of one user.
@@ -610,12 +633,6 @@ func (r *rig) Audit(t *testing.T, user, event string) []map[string]any {
 		logger, _ := line["logger"].(string)
 		return strings.HasSuffix(logger, "contactgate.audit") && line["user"] == user && (event == "" || line["msg"] == event)
 	})
-}
-
-func longLines(f io.Reader) *bufio.Scanner {
-	s := bufio.NewScanner(f)
-	s.Buffer(nil, 16<<20)
-	return s
 }
 
 // dial connects to a https site as HTTP/1.1 or, for requests that no client library would write, raw.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -524,8 +523,6 @@ func (p *person) wantUnseen(what string) {
 }
 
 func tick() <-chan time.Time { return time.After(50 * time.Millisecond) }
-
-var _ = fmt.Sprint
 
 // continueLink is where the page of step 5 leads.
 func continueLink(page *answer) string {

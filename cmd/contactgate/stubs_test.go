@@ -21,6 +21,7 @@ type echoApp struct {
 	server *httptest.Server
 	mu     sync.Mutex
 	seen   []received
+	cases  map[string][]received // by caseHeader
 }
 
 // received is one request as the app got it.
@@ -33,7 +34,7 @@ type received struct {
 }
 
 func newEchoApp() *echoApp {
-	a := &echoApp{}
+	a := &echoApp{cases: map[string][]received{}}
 	a.server = httptest.NewServer(a)
 	a.Addr = strings.TrimPrefix(a.server.URL, "http://")
 	return a
@@ -93,19 +94,15 @@ func (a *echoApp) keep(r received) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.seen = append(a.seen, r)
+	name := r.Header.Get(caseHeader)
+	a.cases[name] = append(a.cases[name], r)
 }
 
 // Seen gives the requests of one case; "" for those without.
 func (a *echoApp) Seen(name string) []received {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var found []received
-	for _, r := range a.seen {
-		if r.Header.Get(caseHeader) == name {
-			found = append(found, r)
-		}
-	}
-	return found
+	return slices.Clone(a.cases[name])
 }
 
 // SeenWhere gives the requests that a test recognises by something else.
