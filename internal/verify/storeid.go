@@ -61,9 +61,12 @@ func (f *Flow) Admit(ctx context.Context) error {
 	if f.refused != nil && f.Now().Sub(f.asked) < askAgain && !f.Now().Before(f.asked) {
 		return f.refused
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	asking, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	err := f.admit(ctx, "")
+	err := f.admit(asking, "")
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return notYet(err) // who asked has gone: it says nothing of the store to anybody else
+	}
 	f.asked = f.Now()
 	var no *NotReady
 	switch {

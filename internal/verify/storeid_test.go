@@ -471,6 +471,29 @@ func TestAStoreIsNotNamedWithoutRandomness(t *testing.T) {
 }
 
 // A store that takes long to be known leaves too little of the 2 s for a read and a write: the answer is an honest one, in time.
+// Somebody who goes away while the store is asked who it is has it refused to nobody else. Red when that is remembered.
+func TestWhoGoesAwayHasTheStoreRefusedToNobody(t *testing.T) {
+	h := newHouse(t, withoutWorkers)
+	ann := h.person("ann", "browser")
+	h.open(ann)
+	h.ready.Store(false)
+	ctx, leave := context.WithCancel(h.Context())
+	h.probe.faults(func(ctx context.Context, _, _ string) error {
+		leave()
+		return ctx.Err()
+	}, nil)
+	if _, err := h.Decide(ctx, &h.rules, h.person("bob", "browser"), opening(ann)); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("who went away: %v", err)
+	}
+	h.probe.faults(nil, nil)
+	if v := h.open(ann); v.Action != policy.Ask {
+		t.Errorf("the next one: %+v", v.Decision)
+	}
+	if strings.Contains(h.log.String(), "ERROR") {
+		t.Errorf("it is said to be the store's fault: %s", h.log)
+	}
+}
+
 func TestWhoWaitsForTheStoreToBeKnownIsAnsweredInTime(t *testing.T) {
 	h := newHouse(t)
 	ann := h.person("ann", "browser")
