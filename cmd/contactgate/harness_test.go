@@ -147,7 +147,7 @@ func startRig(t *testing.T, config func(*rig) string) *rig {
 			t.Error(fault)
 		}
 		if t.Failed() {
-			t.Logf("the log of the gate (end):\n%s", r.logTail(6000))
+			t.Logf("what the gate's log warns of, and its end:\n%s%s", r.logWarnings(), r.logTail(6000))
 		}
 		_ = os.RemoveAll(r.dir)
 	})
@@ -586,6 +586,15 @@ func (r *rig) logTail(n int) string {
 		text = text[len(text)-n:]
 	}
 	return string(text)
+}
+
+// logWarnings are the last lines that say that something is not as it should be.
+func (r *rig) logWarnings() string {
+	text, _ := os.ReadFile(r.logFile())
+	lines := slices.DeleteFunc(strings.SplitAfter(string(text), "\n"), func(line string) bool {
+		return !strings.Contains(line, `"level":"warn"`) && !strings.Contains(line, `"level":"error"`)
+	})
+	return strings.Join(lines[max(0, len(lines)-30):], "")
 }
 
 // LogLines gives the entries of the gate's log that a test is interested in.
