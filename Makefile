@@ -30,8 +30,9 @@ vet:
 lint: ## golangci-lint, built from its own module
 	go run $(GOLANGCI) run ./...
 
-unit: ## all Go tests, with the race detector in the tests and in the binary that they drive; they mostly wait, so more run at a time than there are processors
+unit: ## all Go tests, with the race detector in the tests and in the binary that they drive
 	go build -race -o bin/contactgate-race ./cmd/contactgate
+	@# most of them wait: four at a time, however few processors there are
 	CONTACTGATE_REDIS=1 CONTACTGATE_BINARY=$(CURDIR)/bin/contactgate-race go test -race -timeout 20m -parallel 4 $$(go list ./... | grep -v /pages$$)
 	go test ./pages # thousands of pages, each on its own: only what many do at once is watched for races
 	go test -race -run AtOnce ./pages
