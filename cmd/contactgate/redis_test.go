@@ -68,7 +68,7 @@ func startPairWith(t *testing.T, words string, config func(*rig) string) (one, t
 				t.Error(fault)
 			}
 			if t.Failed() {
-				t.Logf("the log of a gate (end):\n%s", r.logTail(4000))
+				t.Logf("what the log of a gate warns of, and its end:\n%s%s", r.logWarnings(), r.logTail(4000))
 			}
 			_ = os.RemoveAll(r.dir)
 		})
