@@ -664,7 +664,7 @@ func TestFailoverLosesNothingThatWasConfirmed(t *testing.T) {
 
 // diesAlone kills a master whose replica hangs. What the master said in the meantime must not have been confirmed: the way
 // to the replica is full, so that it is not read later either. All that time the replica must count as one that is there: on
-// a machine that stalls it does not, and false asks for new servers.
+// a machine that stalls it does not, and false asks for new servers. Its tests are not parallel to others, for the same reason.
 func diesAlone(master, replica *redistest.Server) bool {
 	name := ""
 	for i := 0; name == "" && i < 1000; i++ { // a Cluster's node takes some names only
