@@ -151,19 +151,22 @@ func startRig(t *testing.T, config func(*rig) string) *rig {
 		t.Fatal(err)
 	}
 	r.config = config(r)
-	t.Cleanup(func() {
-		for _, fault := range r.close() {
-			t.Error(fault)
-		}
-		if t.Failed() {
-			t.Logf("what the gate's log warns of, and its end:\n%s%s", r.logWarnings(), r.logTail(6000))
-		}
-		_ = os.RemoveAll(r.dir)
-	})
+	t.Cleanup(func() { r.finish(t) })
 	if err := r.Start(); err != nil {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// finish closes the rig of a test, and says what its oracles found.
+func (r *rig) finish(t *testing.T) {
+	for _, fault := range r.close() {
+		t.Error(fault)
+	}
+	if t.Failed() {
+		t.Logf("what the gate's log warns of, and its end:\n%s%s", r.logWarnings(), r.logTail(6000))
+	}
+	_ = os.RemoveAll(r.dir)
 }
 
 var sharedRig struct {

@@ -63,15 +63,7 @@ func startPairWith(t *testing.T, words string, config func(*rig) string) (one, t
 	}
 	var starting sync.WaitGroup
 	for _, r := range []*rig{two, one} { // the first is closed last, with what both use
-		t.Cleanup(func() {
-			for _, fault := range r.close() {
-				t.Error(fault)
-			}
-			if t.Failed() {
-				t.Logf("what the log of a gate warns of, and its end:\n%s%s", r.logWarnings(), r.logTail(4000))
-			}
-			_ = os.RemoveAll(r.dir)
-		})
+		t.Cleanup(func() { r.finish(t) })
 		starting.Go(func() {
 			if err := r.Start(); err != nil {
 				t.Error(err)

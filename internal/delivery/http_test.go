@@ -90,6 +90,9 @@ func httpSender(t *testing.T, g *gateway, changes ...func(*delivery.HTTPConfig))
 	return s
 }
 
+// hang waits until the client has gone, and answers nothing: who hung up may still read an answer that comes at once.
+func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done(); panic(http.ErrAbortHandler) }
+
 // wantKind checks the kind of an error, and that nothing of the message or the login is in it.
 func wantKind(t *testing.T, what string, err, kind error) {
 	t.Helper()
@@ -189,8 +192,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 // A lost answer after the whole request may be a message that was sent.
 func TestLostAnswersAreUnknown(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
-		// Who hung up may still read an answer that comes at once: there is none.
-		"hang":  func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done(); panic(http.ErrAbortHandler) },
+		"hang":  hang,
 		"reset": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"garbage": func(w http.ResponseWriter, _ *http.Request) {
 			conn, _, _ := w.(http.Hijacker).Hijack()

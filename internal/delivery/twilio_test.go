@@ -327,7 +327,7 @@ func TestTwilioErrorsKeepTheirMeaning(t *testing.T) {
 		}
 	}
 	for name, answer := range map[string]http.HandlerFunc{
-		"hang":  func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done(); panic(http.ErrAbortHandler) },
+		"hang":  hang,
 		"reset": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		g := startTwilio(t, answer)

@@ -64,10 +64,6 @@ func (f *Flow) Admit(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	err := f.admit(asking, "")
-	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
-		return notYet(err) // who asked has gone: it says nothing of the store to anybody else
-	}
-	f.asked = f.Now()
 	var no *NotReady
 	switch {
 	case err == nil:
@@ -78,6 +74,8 @@ func (f *Flow) Admit(ctx context.Context) error {
 			f.Log.Error("the account store is not used: "+no.Problem, "remedy", no.Remedy)
 		}
 		f.refused = no
+	case errors.Is(ctx.Err(), context.Canceled):
+		return notYet(err) // who asked has gone: it says nothing of the store to anybody else
 	default:
 		if f.refused == nil {
 			f.Log.Error("the account store cannot be used yet", "error", err)
@@ -85,6 +83,7 @@ func (f *Flow) Admit(ctx context.Context) error {
 		f.refused = notYet(err)
 	}
 	if f.refused != nil {
+		f.asked = f.Now()
 		return f.refused
 	}
 	return nil

@@ -470,7 +470,6 @@ func TestAStoreIsNotNamedWithoutRandomness(t *testing.T) {
 	}
 }
 
-// A store that takes long to be known leaves too little of the 2 s for a read and a write: the answer is an honest one, in time.
 // Somebody who goes away while the store is asked who it is has it refused to nobody else. Red when that is remembered.
 func TestWhoGoesAwayHasTheStoreRefusedToNobody(t *testing.T) {
 	h := newHouse(t, withoutWorkers)
@@ -494,6 +493,7 @@ func TestWhoGoesAwayHasTheStoreRefusedToNobody(t *testing.T) {
 	}
 }
 
+// A store that takes long to be known leaves too little of the 2 s for a read and a write: the answer is an honest one, in time.
 func TestWhoWaitsForTheStoreToBeKnownIsAnsweredInTime(t *testing.T) {
 	h := newHouse(t)
 	ann := h.person("ann", "browser")
