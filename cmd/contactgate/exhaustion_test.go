@@ -323,16 +323,15 @@ func TestO05ResetStreamsLeaveNothingBehind(t *testing.T) {
 	overdue(bob)
 	r.oracle.excuse(bob.Case)
 	const looked = `contactgate_cache_requests_total{result="miss"}`
-	before, lookedUp := r.goroutines(t), r.metric(t, looked)
-	streams, connections := 0, 0
-	for n := count(t, "CONTACTGATE_RESETS", 3000); streams < n; connections++ {
+	before, earlier := r.goroutines(t), r.metric(t, looked)
+	streams, lookedUp, connections := 0, 0, 0
+	// How many come so far that somebody is looked up is up to the machine: it may be one in twenty.
+	for n := count(t, "CONTACTGATE_RESETS", 3000); streams < n || lookedUp < n/30; connections++ {
 		if connections > n/20+50 {
-			t.Fatalf("only %d streams on %d connections", streams, connections)
+			t.Fatalf("only %d streams on %d connections, and %d of them came so far that somebody was looked up", streams, connections, lookedUp)
 		}
-		streams += resetStreams(t, r, bob, min(500, n-streams))
-	}
-	if lookedUp = r.metric(t, looked) - lookedUp; lookedUp < streams/20 {
-		t.Errorf("only %d of %d streams came so far that somebody was looked up", lookedUp, streams)
+		streams += resetStreams(t, r, bob, 500)
+		lookedUp = r.metric(t, looked) - earlier
 	}
 	cyd.NewCase().wantPass("after them, who is verified", cyd.Open("/app"))
 	newPerson(t, r, "app.example", "ann").Verify()
