@@ -102,6 +102,7 @@ func (a *App) makeRuntime(ctx context.Context) (*runtime, error) {
 	run, stop := context.WithCancel(context.Background())
 	live := newRuntime(flow, keys)
 	live.stop = stop
+	rings.join(keys)
 	go func() {
 		defer close(live.done)
 		flow.Run(run)
@@ -126,13 +127,14 @@ func (a *App) tellsApps() bool {
 	return slices.ContainsFunc(a.gates, func(g *Gate) bool { return g.passEmail || g.passPhone })
 }
 
-// reseal waits until the store is used: it may be away, or another one.
+// reseal waits until the store is used: it may be away, or another one. And until no configuration seals with older keys
+// any more.
 func reseal(ctx context.Context, flow *verify.Flow) error {
-	for flow.Admit(ctx) != nil {
+	for flow.Admit(ctx) != nil || !rings.alone(flow.Keys) {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Second):
 		}
 	}
 	return flow.Reseal(ctx)
@@ -159,42 +161,13 @@ func (a *App) closeRuntime() {
 	}
 	o.closed = true
 	live.stop()
+	time.AfterFunc(lastRequests, func() { rings.leave(live.flow.Keys) })
 	if caddy.Exiting() {
 		select {
 		case <-live.done:
 		case <-time.After(lastWords):
 		}
 	}
-}
-
-// keysInStorage is where the ring is kept when the operator gives none.
-const keysInStorage = "contactgate/keys"
-
-// findKeys takes the ring from the configuration, or from Caddy's storage, where the first node makes it.
-func (a *App) findKeys(ctx context.Context) (*verify.Keyring, error) {
-	if a.keysText != "" {
-		return verify.ParseKeyring(a.keysText)
-	}
-	if err := a.storage.Lock(ctx, keysInStorage); err != nil {
-		return nil, fmt.Errorf("locking the keys in Caddy's storage: %w", err)
-	}
-	defer func() { _ = a.storage.Unlock(context.WithoutCancel(ctx), keysInStorage) }()
-	text, err := a.storage.Load(ctx, keysInStorage)
-	if errors.Is(err, fs.ErrNotExist) {
-		fresh, err := verify.NewKeyring(rand.Reader)
-		if err != nil {
-			return nil, err
-		}
-		if err := a.storage.Store(ctx, keysInStorage, []byte(fresh)); err != nil {
-			return nil, fmt.Errorf("keeping new keys in Caddy's storage: %w", err)
-		}
-		a.log.Info("made a key ring and kept it in Caddy's storage; back it up together with the account store", "key", keysInStorage)
-		return verify.ParseKeyring(fresh)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the keys from Caddy's storage: %w", err)
-	}
-	return verify.ParseKeyring(string(text))
 }
 
 // registry keeps the name of the store in Caddy's storage.

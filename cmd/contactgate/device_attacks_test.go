@@ -564,7 +564,7 @@ func TestTrustOutlivesRestartsAndNewKeys(t *testing.T) {
 	// The old key can go once it opens no record any more.
 	writeRing(t, r, index+"\n"+newest)
 	status, body := reload()
-	for end := time.Now().Add(20 * time.Second); status != http.StatusOK && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); status != http.StatusOK && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		status, body = reload()
 	}
 	if status != http.StatusOK {

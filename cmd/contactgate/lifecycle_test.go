@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -151,9 +152,60 @@ func newRing(t *testing.T, r *rig) string {
 	t.Helper()
 	out, err := r.Command("gate", "keys", "new")
 	if err != nil {
-		t.Skipf("gate keys new: %v: %s", err, out)
+		t.Fatalf("gate keys new: %v: %s", err, out)
 	}
 	return strings.TrimSpace(out)
+}
+
+// M08: whoever is just being served when a configuration with a new key takes over has their records sealed with it meanwhile,
+// and is served to the end.
+func TestANewKeyLeavesWhoIsJustServedAlone(t *testing.T) {
+	t.Parallel()
+	ring := ""
+	r := startRig(t, func(r *rig) string {
+		ring = newRing(t, r)
+		writeRing(t, r, ring)
+		return r.caddyfile(sharedSettings+"\nkeys {file."+ringFile(r)+"}", site{Host: "app.example"})
+	})
+	p := newPerson(t, r, "app.example", "ann")
+	f, _ := p.AskCode(p.Email).Form("verify/code", 0)
+	code := r.WaitMail(t, p.Email, 1).Code()
+	f.Fields.Set("code", code)
+	form := f.Fields.Encode()
+	slowly, out := io.Pipe()
+	req := p.formRequest(f.Action, f.Fields)
+	req.Body, req.GetBody = slowly, nil
+	asked, answered := r.Auth.Asked(), make(chan *answer, 1)
+	go func() {
+		a, err := p.try(req)
+		if err != nil {
+			t.Error(err)
+		}
+		answered <- a
+	}()
+	_, _ = io.WriteString(out, form[:10])
+	for end := time.Now().Add(5 * time.Second); r.Auth.Asked() == asked && time.Now().Before(end); { // then the gate has it
+		time.Sleep(10 * time.Millisecond)
+	}
+
+	_, another, _ := strings.Cut(newRing(t, r), "\n")
+	index, old, _ := strings.Cut(ring, "\n")
+	writeRing(t, r, index+"\n"+another+"\n"+old)
+	if status, body, err := r.Reload(r.config); err != nil || status != http.StatusOK {
+		t.Fatalf("a new key: %d %s %v", status, body, err)
+	}
+	// The same browser on a connection to the new configuration, which writes.
+	twin := browserFor(t, r, "app.example")
+	twin.User, twin.Case, twin.client.Jar = p.User, p.Case, p.jar
+	f.Fields.Set("code", notCode(code))
+	wantStatus(t, "a guess, by the new configuration", twin.Post(f.Action, f.Fields), http.StatusUnprocessableEntity)
+
+	_, _ = io.WriteString(out, form[10:])
+	_ = out.Close()
+	if a := <-answered; a != nil {
+		wantStatus(t, "the code, by the one before", a, http.StatusSeeOther)
+	}
+	twin.NewCase().wantPass("confirmed", twin.Open("/app"))
 }
 
 // P5: kill -9 and a start keep who is verified, who is blocked, and the codes that are on their way.

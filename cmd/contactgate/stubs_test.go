@@ -138,6 +138,13 @@ func (a *authStub) Say(user string, says http.Header) {
 	a.people[user] = says
 }
 
+// Asked is how often it was asked.
+func (a *authStub) Asked() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.asked
+}
+
 // Break makes it answer with a status; 0 mends it.
 func (a *authStub) Break(status int) {
 	a.mu.Lock()

@@ -13,6 +13,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -24,6 +25,7 @@ import (
 type Keyring struct {
 	index []byte
 	keys  []secret
+	met   atomic.Pointer[[]secret] // keys of another ring, see Meet
 }
 
 type secret struct {
@@ -108,6 +110,33 @@ func (k *Keyring) Fingerprint() string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// Meet has the ring open what is sealed with the keys of another ring, too, in place of one that it met before. While a
+// configuration takes over from the one before, both work on the same records, and the older one has not been told of a
+// new key. It seals and signs nothing with them. Rings of different installations do not meet.
+func (k *Keyring) Meet(other *Keyring) {
+	if bytes.Equal(k.index, other.index) {
+		k.met.Store(&other.keys)
+	}
+}
+
+// find gives the key with this ID, of this ring or of one that it met.
+func (k *Keyring) find(id string) (secret, bool) {
+	keys := k.keys
+	if met := k.met.Load(); met != nil {
+		keys = slices.Concat(keys, *met)
+	}
+	i := slices.IndexFunc(keys, func(s secret) bool { return s.id == id })
+	if i < 0 {
+		return secret{}, false
+	}
+	return keys[i], true
+}
+
+func (k *Keyring) has(id string) bool {
+	_, ok := k.find(id)
+	return ok
+}
+
 // IDs are the names of the keys, the newest first.
 func (k *Keyring) IDs() []string {
 	ids := make([]string, len(k.keys))
@@ -128,11 +157,11 @@ func (k *Keyring) Derive(purpose string) [][]byte {
 
 // deriveFrom gives the key for a purpose from the key with this ID.
 func (k *Keyring) deriveFrom(id, purpose string) ([]byte, bool) {
-	i := slices.IndexFunc(k.keys, func(s secret) bool { return s.id == id })
-	if i < 0 {
+	s, ok := k.find(id)
+	if !ok {
 		return nil, false
 	}
-	return derive(k.keys[i].bytes, purpose), true
+	return derive(s.bytes, purpose), true
 }
 
 // Index gives the key for naming things of one sort. It does not rotate.
@@ -158,11 +187,11 @@ func (k *Keyring) open(recordKey string, sealed []byte) ([]byte, error) {
 		return nil, errors.New("opening a record: too short")
 	}
 	id := hex.EncodeToString(sealed[:4])
-	i := slices.IndexFunc(k.keys, func(s secret) bool { return s.id == id })
-	if i < 0 {
+	s, ok := k.find(id)
+	if !ok {
 		return nil, fmt.Errorf("opening a record: it was sealed with key %s, which is not in the ring; put that key back", id)
 	}
-	plain, err := k.keys[i].aead.Open(nil, sealed[4:head], sealed[head:], []byte(recordKey))
+	plain, err := s.aead.Open(nil, sealed[4:head], sealed[head:], []byte(recordKey))
 	if err != nil {
 		return nil, errors.New("opening a record: it is damaged or belongs elsewhere")
 	}

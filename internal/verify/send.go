@@ -320,8 +320,7 @@ func (f *Flow) sameChallenge(a *policy.Account, v Visitor, w wish, now time.Time
 // that a slow first message still works; one that takes no more tries, or whose key has left the ring, is of no use to
 // anybody.
 func (f *Flow) issue(a *policy.Account, r *policy.Rules, v Visitor, w wish, same bool, nonce []byte, id string, now time.Time) {
-	if !same || !a.Challenge.Repeats(now) || a.Challenge.Wrong >= r.Limits.CodeTries ||
-		!slices.Contains(f.Keys.IDs(), a.Challenge.KeyID) {
+	if !same || !a.Challenge.Repeats(now) || a.Challenge.Wrong >= r.Limits.CodeTries || !f.Keys.has(a.Challenge.KeyID) {
 		next := &policy.Challenge{
 			Nonce: nonce, KeyID: f.Keys.IDs()[0], Channel: w.channel, Session: v.Session,
 			Started: now, Ends: now.Add(r.Limits.Lifetime(w.channel)), Return: w.back,

@@ -25,9 +25,11 @@ type Registry interface {
 type StoreID struct {
 	ID   string    `json:"id"`
 	Born time.Time `json:"born"`
-	// Ring is the fingerprint of the key ring, Keys are the IDs of the keys that records may be sealed with.
-	Ring string   `json:"ring"`
-	Keys []string `json:"keys,omitempty"`
+	// Ring is the fingerprint of the key ring, Keys are the IDs of the keys that records may be sealed with. Resealed are
+	// those that Reseal found none of any more.
+	Ring     string   `json:"ring"`
+	Keys     []string `json:"keys,omitempty"`
+	Resealed []string `json:"resealed,omitempty"`
 }
 
 // NotReady says why the store is not used, and what an operator can do. It wraps ErrUnavailable.
@@ -274,7 +276,8 @@ func decodeID(text []byte) (*StoreID, error) {
 }
 
 // nameStore writes the name into the store, with the newest key of the ring as one that records may be sealed with from
-// now on. Older ones are there already, if they ever were the newest, until Reseal takes them out.
+// now on. Older ones are there already, if they ever were the newest, until Reseal takes them out. They come back while a
+// ring has them: until it began with this ring, the node may have sealed with them what others had sealed anew before.
 func (f *Flow) nameStore(ctx context.Context, id *StoreID) error {
 	return f.Store.Update(ctx, storeIDKey, func(old store.Record) (store.Record, error) {
 		next, err := decodeID(old.Value)
@@ -284,11 +287,16 @@ func (f *Flow) nameStore(ctx context.Context, id *StoreID) error {
 		if next == nil {
 			next = id
 		}
-		newest := f.Keys.IDs()[0]
-		if old.Value != nil && slices.Contains(next.Keys, newest) {
+		before := len(next.Keys)
+		for i, key := range f.Keys.IDs() {
+			if (i == 0 || slices.Contains(next.Resealed, key)) && !slices.Contains(next.Keys, key) {
+				next.Keys = append(next.Keys, key)
+			}
+		}
+		if old.Value != nil && len(next.Keys) == before {
 			return store.Record{}, store.ErrKeep
 		}
-		next.Keys = append(slices.Clone(next.Keys), newest)
+		next.Resealed = slices.DeleteFunc(next.Resealed, func(k string) bool { return slices.Contains(next.Keys, k) })
 		text, err := json.Marshal(next)
 		if err != nil {
 			return store.Record{}, fmt.Errorf("encoding the name of the store: %w", err)
@@ -309,17 +317,27 @@ func (f *Flow) Reseal(ctx context.Context) error {
 			return err
 		}
 	}
-	return f.Store.Update(ctx, storeIDKey, func(old store.Record) (store.Record, error) {
+	err := f.Store.Update(ctx, storeIDKey, func(old store.Record) (store.Record, error) {
 		id, err := decodeID(old.Value)
 		if err != nil || id == nil {
 			return store.Record{}, errors.Join(err, store.ErrKeep)
 		}
 		// Not the keys that this ring does not know: another node may have begun with a newer one meanwhile.
 		older := f.Keys.IDs()[1:]
-		id.Keys = slices.DeleteFunc(id.Keys, func(k string) bool { return slices.Contains(older, k) })
+		id.Keys = slices.DeleteFunc(id.Keys, func(k string) bool {
+			done := slices.Contains(older, k)
+			if done {
+				id.Resealed = append(id.Resealed, k)
+			}
+			return done
+		})
 		text, err := json.Marshal(id)
 		return store.Record{Value: text}, err
 	})
+	if err == nil {
+		f.Log.Info("every record is sealed with the newest key; the older ones can be taken out of the ring once all nodes say so")
+	}
+	return err
 }
 
 func (f *Flow) resealAll(ctx context.Context, prefix string) error {
