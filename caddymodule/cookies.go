@@ -96,7 +96,7 @@ func (g *Gate) sessionFor(live *runtime, user, origin string) []byte {
 // decodeSession reads a session of an account; of no account, any session of ours. Of one that is for somebody else only the language is of use: that is the browser's,
 // whoever is signed in.
 func decodeSession(name, value string, live *runtime, account []byte) (s session, ok bool) {
-	if securecookie.DecodeMulti(name, value, &s, live.codecs...) != nil {
+	if securecookie.DecodeMulti(name, value, &s, live.sessionReaders()...) != nil {
 		return session{}, false
 	}
 	if account != nil && string(s.For) != string(account) || len(s.ID) != sessionIDSize {

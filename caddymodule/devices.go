@@ -217,7 +217,7 @@ func (b *believing) device(name, value string) []byte {
 	if name != b.deviceName(b.r, b.live, b.user) {
 		return nil // somebody else's who uses this browser
 	}
-	d, ok := decodeDevice(value, b.live.devices)
+	d, ok := decodeDevice(value, b.live.deviceReaders())
 	if !ok {
 		return nil
 	}
@@ -287,7 +287,7 @@ func (x *visit) devicesTooMany(name string) []string {
 			continue
 		}
 		_, value, _ := strings.Cut(pair, "=")
-		d, _ := decodeDevice(value, x.live.devices)
+		d, _ := decodeDevice(value, x.live.deviceReaders())
 		others = append(others, held{n, d.Time})
 	}
 	slices.SortStableFunc(others, func(a, b held) int { return a.at.Compare(b.at) })

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gorilla/securecookie"
+
 	"github.com/contactgate/contactgate/internal/verify"
 )
 
@@ -43,40 +45,60 @@ func (a *App) findKeys(ctx context.Context) (*verify.Keyring, error) {
 	return verify.ParseKeyring(string(text))
 }
 
-// ringsInUse are the key rings that configurations of this process work with: several while one takes over from another.
-type ringsInUse struct {
-	mu    sync.Mutex
-	rings []*verify.Keyring
+// runtimesInUse are the runtimes of this process: several while one configuration takes over from another.
+type runtimesInUse struct {
+	mu  sync.Mutex
+	all []*runtime
 }
 
-var rings ringsInUse
+var inUse runtimesInUse
 
 // lastRequests is how long requests may be under way in a configuration that has ended: one whose form comes slowly has
 // that time to come, and the store is waited for.
 const lastRequests = formPatience + 5*time.Second
 
-// join has the configurations of before open what this one seals: until all their connections have ended, they answer people
-// from the same records.
-func (r *ringsInUse) join(ring *verify.Keyring) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, before := range r.rings {
-		before.Meet(ring)
+// join has the configurations of before open what this one seals and read what it signs: until all their connections have ended,
+// they answer the same people from the same records.
+func (u *runtimesInUse) join(live *runtime) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, before := range u.all {
+		if before.installation() == live.installation() {
+			before.flow.Keys.Meet(live.flow.Keys)
+			before.newer.Store(live)
+		}
 	}
-	r.rings = append(r.rings, ring)
+	u.all = append(u.all, live)
 }
 
-func (r *ringsInUse) leave(ring *verify.Keyring) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.rings = slices.DeleteFunc(r.rings, func(other *verify.Keyring) bool { return other == ring })
+func (u *runtimesInUse) leave(live *runtime) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.all = slices.DeleteFunc(u.all, func(other *runtime) bool { return other == live })
 }
 
 // alone tells that no other configuration of this process seals records of the same installation.
-func (r *ringsInUse) alone(ring *verify.Keyring) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return !slices.ContainsFunc(r.rings, func(other *verify.Keyring) bool {
-		return other != ring && other.Fingerprint() == ring.Fingerprint()
+func (u *runtimesInUse) alone(live *runtime) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return !slices.ContainsFunc(u.all, func(other *runtime) bool {
+		return other != live && other.installation() == live.installation()
 	})
+}
+
+func (live *runtime) installation() string { return live.flow.Keys.Fingerprint() }
+
+// sessionReaders are the codecs of all cookies that may come, deviceReaders those of trusted browsers.
+func (live *runtime) sessionReaders() []securecookie.Codec {
+	if newer := live.newer.Load(); newer != nil {
+		return slices.Concat(live.codecs, newer.codecs)
+	}
+	return live.codecs
+}
+
+func (live *runtime) deviceReaders() []securecookie.Codec {
+	if newer := live.newer.Load(); newer != nil {
+		return slices.Concat(live.devices, newer.devices)
+	}
+	return live.devices
 }

@@ -28,6 +28,7 @@ type runtime struct {
 	flow *verify.Flow
 	// codecs are those of browser sessions, devices those of trusted browsers.
 	codecs, devices []securecookie.Codec
+	newer           atomic.Pointer[runtime] // takes over from this one, see runtimesInUse
 	beliefs         *beliefs
 	stop            context.CancelFunc
 	done            chan struct{}
@@ -102,13 +103,13 @@ func (a *App) makeRuntime(ctx context.Context) (*runtime, error) {
 	run, stop := context.WithCancel(context.Background())
 	live := newRuntime(flow, keys)
 	live.stop = stop
-	rings.join(keys)
+	inUse.join(live)
 	go func() {
 		defer close(live.done)
 		flow.Run(run)
 	}()
 	go func() {
-		if err := reseal(run, flow); err != nil && run.Err() == nil {
+		if err := reseal(run, live); err != nil && run.Err() == nil {
 			a.log.Error("sealing the records with the newest key stopped; it goes on after the next start", "error", err)
 		}
 	}()
@@ -129,15 +130,15 @@ func (a *App) tellsApps() bool {
 
 // reseal waits until the store is used: it may be away, or another one. And until no configuration seals with older keys
 // any more.
-func reseal(ctx context.Context, flow *verify.Flow) error {
-	for flow.Admit(ctx) != nil || !rings.alone(flow.Keys) {
+func reseal(ctx context.Context, live *runtime) error {
+	for live.flow.Admit(ctx) != nil || !inUse.alone(live) {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(time.Second):
 		}
 	}
-	return flow.Reseal(ctx)
+	return live.flow.Reseal(ctx)
 }
 
 // storeName is the store's kind, as a metric shows it: "bolt".
@@ -161,7 +162,7 @@ func (a *App) closeRuntime() {
 	}
 	o.closed = true
 	live.stop()
-	time.AfterFunc(lastRequests, func() { rings.leave(live.flow.Keys) })
+	time.AfterFunc(lastRequests, func() { inUse.leave(live) })
 	if caddy.Exiting() {
 		select {
 		case <-live.done:
