@@ -16,7 +16,6 @@ import (
 	"io"
 	"math"
 	"math/big"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -35,6 +34,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/contactgate/contactgate/internal/delivery/smtptest"
+	"github.com/contactgate/contactgate/internal/testbed"
 )
 
 // The tests of this folder drive the real binary over HTTP and know only what contract.md says. A rig is one gate process
@@ -115,18 +115,10 @@ type rig struct {
 	log    logReader
 }
 
-// quickFolder is in memory where the system has room for that: a file is synced at once there, however busy the disk is.
-func quickFolder() string {
-	var room syscall.Statfs_t
-	if err := syscall.Statfs("/dev/shm", &room); err != nil || room.Bavail*uint64(room.Bsize) < 1<<30 {
-		return ""
-	}
-	return "/dev/shm"
-}
-
 // newRig makes the stubs and the folder. Nothing runs yet.
 func newRig() (*rig, error) {
-	dir, err := os.MkdirTemp(quickFolder(), "cg") // short: a Unix socket's path has a limit
+	testbed.Watch()
+	dir, err := testbed.MkdirTemp("cg") // short: a Unix socket's path has a limit
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +128,7 @@ func newRig() (*rig, error) {
 	}
 	r := &rig{dir: dir, App: newEchoApp(), Auth: newAuthStub(), Mail: mail, Phone: newPhoneSink()}
 	for _, port := range []*string{&r.port, &r.proxied, &r.exposed, &r.loopback} {
-		if *port, err = freePort(); err != nil {
+		if *port, err = testbed.FreePort(); err != nil {
 			return nil, err
 		}
 	}
@@ -687,19 +679,6 @@ func (r *rig) raw(t *testing.T, host, bytes string) *answer {
 		t.Errorf("%.60q: %s", bytes, fault)
 	}
 	return &answer{Response: resp, Body: string(body)}
-}
-
-// freePort finds a port below those that the system gives to outgoing connections: one of these could be taken between
-// here and the gate's start.
-func freePort() (string, error) {
-	for range 1000 {
-		port := strconv.Itoa(10000 + rand.IntN(20000))
-		l, err := net.Listen("tcp", ":"+port)
-		if err == nil {
-			return port, l.Close()
-		}
-	}
-	return "", errors.New("no free port below 30000")
 }
 
 var names atomic.Int64

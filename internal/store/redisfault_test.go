@@ -20,6 +20,7 @@ import (
 	"github.com/contactgate/contactgate/internal/store"
 	"github.com/contactgate/contactgate/internal/store/redistest"
 	"github.com/contactgate/contactgate/internal/store/storetest"
+	"github.com/contactgate/contactgate/internal/testbed"
 )
 
 // The faults of security.md, on real servers. Each test keeps a ledger of what was confirmed to callers and compares it
@@ -66,9 +67,10 @@ func (l *ledger) addWithin(patience time.Duration, key string) error {
 	err := l.s.Update(ctx, key, func(old store.Record) (store.Record, error) {
 		return store.Record{Value: append(append(old.Value, id...), ' ')}, nil
 	})
+	took := testbed.Took(began)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.slowest = max(l.slowest, time.Since(began))
+	l.slowest = max(l.slowest, took)
 	if err == nil {
 		l.done[key] = append(l.done[key], id)
 	} else {
@@ -128,7 +130,7 @@ func (l *ledger) check(s store.Store) {
 		}
 	}
 	l.t.Logf("%d confirmed, %d not known; the slowest took %s; %v", total, len(slices.Concat(values(l.unknown)...)), l.slowest.Round(time.Millisecond), l.causes)
-	if l.slowest > 2*time.Second { // P7; more than patience is the machine
+	if l.slowest > 2*time.Second { // P7
 		l.t.Errorf("a call took %s", l.slowest)
 	}
 }
@@ -165,11 +167,8 @@ func (l *ledger) must(key string) {
 func (l *ledger) back(within time.Duration, key string) {
 	l.t.Helper()
 	began := time.Now()
-	for l.add(key) != nil {
-		if time.Since(began) > within {
-			l.t.Fatalf("still not working after %s: %v", within, l.causes)
-		}
-		time.Sleep(20 * time.Millisecond)
+	if !testbed.Until(within, func() bool { return l.add(key) == nil }) {
+		l.t.Fatalf("still not working after %s: %v", within, l.causes)
 	}
 	l.t.Logf("works again after %s", time.Since(began).Round(time.Millisecond))
 }
@@ -476,10 +475,8 @@ func TestPartWithoutItsIndexIsLost(t *testing.T) {
 
 func until(t testing.TB, patience time.Duration, what string, is func() bool) {
 	t.Helper()
-	for began := time.Now(); !is(); time.Sleep(10 * time.Millisecond) {
-		if time.Since(began) > patience {
-			t.Fatalf("%s: not within %s", what, patience)
-		}
+	if !testbed.Until(patience, is) {
+		t.Fatalf("%s: not within %s", what, patience)
 	}
 }
 
@@ -531,7 +528,13 @@ func TestHangingRedisKeepsNobodyWaiting(t *testing.T) {
 	stop := l.load(someKeys...)
 	time.Sleep(300 * time.Millisecond)
 	server.Pause()
-	time.Sleep(time.Second)
+	until(t, 10*time.Second, "calls are refused at once", func() bool {
+		ctx, cancel := context.WithTimeout(background, patience)
+		defer cancel()
+		began := time.Now()
+		_, err := s.Get(ctx, "a/0")
+		return err != nil && time.Since(began) < 100*time.Millisecond
+	})
 	var quick atomic.Int64
 	var all sync.WaitGroup
 	for range 500 {
@@ -623,6 +626,10 @@ func (c *countedConn) Close() error { c.closed(); return c.Conn.Close() }
 // what that means. Red when it is not looked at how many replicas have answered.
 func TestWriteWithoutACopyIsNotConfirmed(t *testing.T) {
 	t.Parallel()
+	untilItCounts(t, hangTheReplica)
+}
+
+func hangTheReplica(t *testing.T) bool {
 	server := redistest.Start(t, "--appendfsync", "everysec")
 	replica := redistest.Start(t, "--replicaof", "127.0.0.1 "+strings.TrimPrefix(server.Addr, "127.0.0.1:"))
 	server.InSync(1)
@@ -633,21 +640,23 @@ func TestWriteWithoutACopyIsNotConfirmed(t *testing.T) {
 		t.Errorf("with a replica in sync: %q", notes)
 	}
 	replica.Pause()
-	for range 3 {
-		if err := l.add("a/0"); err == nil || !strings.Contains(err.Error(), "no replica") {
-			t.Errorf("without the replica: %v", err)
-		}
-		// Not even what was there before is said to be safe: it may be one of those.
-		err := s.Update(background, "a/0", func(store.Record) (store.Record, error) { return store.Record{}, store.ErrKeep })
+	wrote := l.add("a/0")
+	// Not even what was there before is said to be safe: it may be one of those.
+	kept := s.Update(background, "a/0", func(store.Record) (store.Record, error) { return store.Record{}, store.ErrKeep })
+	if !countsAsThere(server) {
+		return false
+	}
+	for what, err := range map[string]error{"without the replica": wrote, "an update that changes nothing": kept} {
 		if err == nil || !strings.Contains(err.Error(), "no replica") {
-			t.Errorf("an update that changes nothing: %v", err)
+			t.Errorf("%s: %v", what, err)
 		}
 	}
-	l.back(5*time.Second, "a/0")
-	until(t, 6*time.Second, "it is said", func() bool { n := s.Durability(); return len(n) == 1 && strings.Contains(n[0].Text, "P5") })
+	l.back(15*time.Second, "a/0")
+	until(t, 15*time.Second, "it is said", func() bool { n := s.Durability(); return len(n) == 1 && strings.Contains(n[0].Text, "P5") })
 	replica.Resume()
-	until(t, 8*time.Second, "it is over", func() bool { return len(s.Durability()) == 0 })
+	until(t, 20*time.Second, "it is over", func() bool { return len(s.Durability()) == 0 })
 	l.check(s)
+	return true
 }
 
 // The master dies while its only replica hangs: nothing that the replica does not have was confirmed. Red without WAIT
@@ -658,7 +667,7 @@ func TestFailoverLosesNothingThatWasConfirmed(t *testing.T) {
 		kills = n
 	}
 	for range kills {
-		onceItDiesAlone(t, killTheMaster)
+		untilItCounts(t, killTheMaster)
 	}
 }
 
@@ -675,14 +684,20 @@ func diesAlone(master, replica *redistest.Server) bool {
 	replica.Pause()
 	err := master.Try("SET", name, strings.Repeat("x", 12<<20))
 	time.Sleep(300 * time.Millisecond)
-	said := master.Info("slave0")
+	there := countsAsThere(master)
 	master.Kill()
 	replica.Resume()
-	return err == nil && (strings.HasSuffix(said, ",lag=0") || strings.HasSuffix(said, ",lag=1"))
+	return err == nil && there
 }
 
-// onceItDiesAlone repeats a test, with servers of its own each time, until its master has died as it has to.
-func onceItDiesAlone(t *testing.T, try func(t *testing.T) bool) {
+// countsAsThere tells that a replica which hangs has not been missed by its master yet.
+func countsAsThere(master *redistest.Server) bool {
+	said := master.Info("slave0")
+	return strings.HasSuffix(said, ",lag=0") || strings.HasSuffix(said, ",lag=1")
+}
+
+// untilItCounts repeats a test, with servers of its own each time, until all happened while its replica still counted as there.
+func untilItCounts(t *testing.T, try func(t *testing.T) bool) {
 	t.Helper()
 	for range 10 {
 		if try(t) {
@@ -703,9 +718,8 @@ func killTheMaster(t *testing.T) bool {
 		stop()
 		return false
 	}
-	began := time.Now()
-	until(t, 10*time.Second, "another master", func() bool { return set.Master() == replica })
-	l.back(10*time.Second-time.Since(began), "a/0")
+	until(t, 30*time.Second, "another master", func() bool { return set.Master() == replica }) // that is up to the Sentinels
+	l.back(10*time.Second, "a/0")
 	time.Sleep(300 * time.Millisecond)
 	stop()
 	l.check(s)
@@ -724,9 +738,8 @@ func TestOldMasterThatWakesUpTakesNothingAlong(t *testing.T) {
 	time.Sleep(500 * time.Millisecond)
 	old := set.Servers[0]
 	old.Pause()
-	began := time.Now()
-	until(t, 10*time.Second, "another master", func() bool { m := set.Master(); return m != nil && m != old })
-	l.back(10*time.Second-time.Since(began), "a/0")
+	until(t, 30*time.Second, "another master", func() bool { m := set.Master(); return m != nil && m != old })
+	l.back(10*time.Second, "a/0")
 	old.Resume()
 	until(t, 15*time.Second, "the old one is a replica", func() bool { return old.Info("role") == "slave" })
 	time.Sleep(300 * time.Millisecond)
@@ -736,7 +749,7 @@ func TestOldMasterThatWakesUpTakesNothingAlong(t *testing.T) {
 
 // A master of a Cluster dies while its replica hangs: people of the other parts notice nothing, those of its part wait until
 // the replica takes over, and nothing that was confirmed is lost. Red without WAIT.
-func TestClusterMasterDies(t *testing.T) { onceItDiesAlone(t, killOneOfThree) }
+func TestClusterMasterDies(t *testing.T) { untilItCounts(t, killOneOfThree) }
 
 func killOneOfThree(t *testing.T) bool {
 	c := redistest.StartCluster(t, 3)
@@ -750,20 +763,18 @@ func killOneOfThree(t *testing.T) bool {
 		return false
 	}
 	time.Sleep(400 * time.Millisecond) // long enough to know that it is away
-	var well, ill int
+	readable := map[string]bool{}
 	for range 5 {
 		for _, key := range someKeys {
 			ctx, cancel := context.WithTimeout(background, patience)
 			if _, err := s.Get(ctx, key); err == nil {
-				well++
-			} else {
-				ill++
+				readable[key] = true
 			}
 			cancel()
 		}
 	}
-	t.Logf("with one of three masters away %d reads went well, %d did not", well, ill)
-	if well < 2*ill {
+	t.Logf("with one of three masters away %d of %d keys could be read", len(readable), len(someKeys))
+	if len(readable) < len(someKeys)*2/3 {
 		t.Error("more than a part was away")
 	}
 	for _, key := range someKeys {
@@ -805,16 +816,15 @@ func TestSlotMovesUnderLoad(t *testing.T) {
 				t.Logf("%d reads", n)
 				return
 			}
-			ctx, cancel := context.WithTimeout(background, patience)
-			if r, err := s.Get(ctx, key); err != nil || len(r.Value) == 0 {
+			r, err := readAtLast(s, key)
+			if err != nil || len(r.Value) == 0 {
 				t.Errorf("a read while the slot moves: %q, %v", r.Value, err)
 			}
-			cancel()
 			time.Sleep(time.Millisecond)
 		}
 	})
 	for range 2 {
-		c.MoveSlot(slot, from, to, 650*time.Millisecond) // longer than anybody waits
+		c.MoveSlot(slot, from, to, 3*patience+200*time.Millisecond) // longer than anybody waits
 		from, to = to, from
 	}
 	stop()
@@ -822,6 +832,19 @@ func TestSlotMovesUnderLoad(t *testing.T) {
 	reading.Wait()
 	l.back(2*time.Second, key)
 	l.check(s)
+}
+
+// readAtLast reads, and twice more where the machine was too slow: a fault that stays is one that all three meet.
+func readAtLast(s store.Store, key string) (r store.Record, err error) {
+	for range 3 {
+		ctx, cancel := context.WithTimeout(background, patience)
+		r, err = s.Get(ctx, key)
+		cancel()
+		if err == nil {
+			return r, nil
+		}
+	}
+	return r, err
 }
 
 func namesOn(s *redistest.Server) []string {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/contactgate/contactgate/internal/store"
 	"github.com/contactgate/contactgate/internal/store/redistest"
+	"github.com/contactgate/contactgate/internal/testbed"
 	"github.com/contactgate/contactgate/policy"
 )
 
@@ -328,12 +329,12 @@ func newHouse(t testing.TB, changes ...func(h *house)) *house {
 	return h
 }
 
-// quickFolder is in memory where the system has a place for that: a file is synced at once there, however busy the disk is.
+// quickFolder is a folder of a test, in memory where there is a place for that.
 func quickFolder(t testing.TB) string {
 	t.Helper()
-	folder, err := os.MkdirTemp("/dev/shm", "house")
+	folder, err := testbed.MkdirTemp("house")
 	if err != nil {
-		return t.TempDir()
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
 	return folder

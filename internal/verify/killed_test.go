@@ -18,7 +18,7 @@ import (
 	"github.com/contactgate/contactgate/internal/delivery/smtptest"
 )
 
-const killedLease = time.Second
+const killedLease = 4 * time.Second
 
 var killedFolder string
 
@@ -67,7 +67,7 @@ func newScene(t *testing.T, lifetime string) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &scene{t, binary, t.TempDir(), lifetime, mail}
+	s := &scene{t, binary, quickFolder(t), lifetime, mail}
 	if err := os.WriteFile(filepath.Join(s.folder, "ring"), []byte(ring), 0o600); err != nil {
 		t.Fatal(err)
 	}

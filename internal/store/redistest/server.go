@@ -11,7 +11,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"math/big"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -24,6 +23,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/contactgate/contactgate/internal/testbed"
 )
 
 // Server is one redis-server or sentinel.
@@ -58,12 +59,13 @@ func New(t testing.TB, args ...string) *Server {
 
 func newServer(t testing.TB, program string, args []string) *Server {
 	t.Helper()
+	testbed.Watch()
 	binary := find(t)
-	folder, err := os.MkdirTemp("", "redis")
+	folder, err := testbed.MkdirTemp("redis")
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := FreePort(t)
+	port := freePort(t)
 	s := &Server{Addr: "127.0.0.1:" + port, t: t, folder: folder, binary: binary, program: program}
 	s.args = append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", folder, "--save", "",
 		"--logfile", filepath.Join(folder, "log"), "--daemonize", "no", "--repl-diskless-sync-delay", "0",
@@ -129,11 +131,9 @@ func launch(cmd *exec.Cmd) error {
 // WaitFor asks again and again until it is so.
 func (s *Server) WaitFor(what string, patience time.Duration, is func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(patience); !is(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			log, _ := os.ReadFile(filepath.Join(s.folder, "log"))
-			s.t.Fatalf("%s %s: waited %s for %s\n%s", s.program, s.Addr, patience, what, tail(log))
-		}
+	if !testbed.Until(patience, is) {
+		log, _ := os.ReadFile(filepath.Join(s.folder, "log"))
+		s.t.Fatalf("%s %s: waited %s for %s\n%s", s.program, s.Addr, patience, what, tail(log))
 	}
 }
 
@@ -217,20 +217,13 @@ func (s *Server) end() {
 	_ = os.RemoveAll(s.folder)
 }
 
-// FreePort finds a port below those that the system gives to outgoing connections: one of these could be taken between
-// here and the server's start.
-func FreePort(t testing.TB) string {
+func freePort(t testing.TB) string {
 	t.Helper()
-	for range 1000 {
-		port := strconv.Itoa(10000 + rand.IntN(20000))
-		l, err := net.Listen("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			_ = l.Close()
-			return port
-		}
+	port, err := testbed.FreePort()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free port below 30000")
-	return ""
+	return port
 }
 
 func port(addr string) string {
@@ -250,7 +243,7 @@ func StartTLS(t testing.TB, args ...string) (s *Server, address, ca string) {
 	if err := certify(ca, key); err != nil {
 		t.Fatal(err)
 	}
-	port := FreePort(t)
+	port := freePort(t)
 	s = Start(t, append([]string{"--tls-port", port, "--tls-cert-file", ca, "--tls-key-file", key, "--tls-ca-cert-file", ca, "--tls-auth-clients", "optional"}, args...)...)
 	return s, "localhost:" + port, ca
 }

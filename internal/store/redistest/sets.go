@@ -127,7 +127,7 @@ func (s *Server) hasCopy() bool {
 func StartNode(t testing.TB) *Server {
 	t.Helper()
 	s := New(t, "--appendfsync", "everysec", "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-config-file", "nodes.conf",
-		"--cluster-port", FreePort(t), "--cluster-replica-validity-factor", "0", "--cluster-require-full-coverage", "no")
+		"--cluster-port", freePort(t), "--cluster-replica-validity-factor", "0", "--cluster-require-full-coverage", "no")
 	s.Start()
 	return s
 }
