@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -197,7 +198,18 @@ func (r *rig) allPhones() []phoneMessage {
 
 func walkHeaderInjection(t *testing.T, r *rig) {
 	bob := newPerson(t, r, "app.example", "bob")
-	before := len(r.Mail.Messages())
+	// Mails to others may be on their way.
+	toThem := func() (n int) {
+		for _, m := range r.Mail.Messages() {
+			for _, them := range []string{bob.Email, "a@example.org", "b@example.org", "victim@example.org"} {
+				if slices.Contains(m.Rcpts, them) {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	before := toThem()
 	for _, typed := range []string{
 		"a@example.org\r\nBcc: victim@example.org", "a@example.org\nSubject: hello", "a@example.org,victim@example.org",
 		"<a@example.org>\r\nRCPT TO:<victim@example.org>", "\"a\r\nBcc: victim@example.org\"@example.org", "a@example.org\x00", "a@example.org\u2028Bcc: b@example.org",
@@ -205,7 +217,7 @@ func walkHeaderInjection(t *testing.T, r *rig) {
 		a := bob.Submit(bob.Visit("/.contactgate/contacts/new"), "contacts/new", "kind", "email", "address", typed)
 		wantStatus(t, strings.ToValidUTF8(typed, "?"), a, http.StatusUnprocessableEntity)
 	}
-	if after := len(r.Mail.Messages()); after != before {
+	if after := toThem(); after != before {
 		t.Errorf("%d mails were sent", after-before)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/net/html"
+
+	"github.com/contactgate/contactgate/internal/testbed"
 )
 
 // A person's own page, as a script meets it that knows contract.md and nothing else.
@@ -231,6 +233,9 @@ func TestL06ChangesTakeAFreshCode(t *testing.T) {
 	ann, second := owner(t, r, "app.example", "fresh-own")
 	ann.AnotherBrowser().trustHere(ann.Email)
 	thief := ann.AnotherBrowser()
+	if !testbed.Until(10*time.Second, func() bool { return len(r.Mails(ann.Email)) > r.codesTo(ann.Email) }) {
+		t.Fatal("ann is not told of the second address")
+	}
 	before, codes := len(r.Mails(ann.Email)), r.codesTo(ann.Email)
 	for _, c := range []struct{ action, about, back string }{
 		{"contacts/remove", masked(ann.Email), ownPage + "?open="}, {"contacts/primary", masked(second), ownPage + "?open="},

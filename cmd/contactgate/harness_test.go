@@ -379,7 +379,9 @@ func sharedSites(r *rig) []site {
 	return []site{
 		{Host: "app.example", Gate: allExemptions + "\npass_headers email"},
 		{Host: "late.example hooks.example", Gate: "grace 1s\nunseen 1s\nask_every 1s\n" + allExemptions},
-		{Host: "remind.example", Gate: "grace 1s\nunseen 1s\nask_every 1s\nmode remind"},
+		// For tests in which something happens within the grace: see soonOverdue.
+		{Host: "soon.example", Gate: "grace 5s\nunseen 1s\nask_every 1s"},
+		{Host: "remind.example", Gate: "grace 1s\nunseen 1s\nask_every 4s\nmode remind"},
 		{Host: "observe.example", Gate: "grace 1s\nunseen 1s\nmode observe"},
 		{Host: "watch.example", Gate: "mode observe"},
 		{Host: "out.example", Gate: "grace 1s\nunseen 1s\nrollout 0%"},
@@ -390,7 +392,7 @@ func sharedSites(r *rig) []site {
 		{Host: "totp.example", Gate: "realm totp\ndevice_code on\nremind_authenticator 30d\nlimits {\nresend_after 1s\nsends_per_hour 100\nsends_per_day 100\n}"},
 		{Host: "lapsed.example", Gate: "realm totp\nreconfirm 1s\nremind_authenticator off"},
 		{Host: "tries.example", Gate: "realm tries\ndevice_code on\nremind_authenticator 30d\nlimits {\nauthenticator_tries 150\n}"},
-		{Host: "brief.example", Gate: "realm device\ndevice_code on\ntrust 3s\n" + deviceCodes},
+		{Host: "brief.example", Gate: "realm device\ndevice_code on\ntrust 6s\n" + deviceCodes},
 		{Host: "lapse.example", Gate: "realm lapse\ngrace 2s\nunseen 2s\nask_every 1s\nreconfirm 2s"},
 		{Host: "hold.example", Gate: "realm hold\ngrace 1s\nunseen 1s\nreplacement_hold 5s\nreconfirm 1s"},
 		{Host: "phones.example", Gate: "realm phones\npass_headers phone", Before: r.namesPhones(), Identity: withPhone},

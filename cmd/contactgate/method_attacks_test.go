@@ -144,28 +144,27 @@ func extendedConnect(t *testing.T, r *rig, host string, p *person) string {
 func TestC08OpenSocketsAreNotCutNewOnesAreDecided(t *testing.T) {
 	t.Parallel()
 	r := shared(t)
-	p := newPerson(t, r, "late.example", "ann")
-	c := r.dial(t, "late.example", "http/1.1")
-	_, _ = io.WriteString(c, p.get("late.example:"+r.port, "/socket", "Connection: Upgrade", "Upgrade: websocket"))
+	p := newPerson(t, r, "soon.example", "ann")
+	c := r.dial(t, "soon.example", "http/1.1")
+	_, _ = io.WriteString(c, p.get("soon.example:"+r.port, "/socket", "Connection: Upgrade", "Upgrade: websocket"))
 	in := bufio.NewReader(c)
 	resp, err := http.ReadResponse(in, nil)
 	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("in grace: %v %v", resp, err)
 	}
-	stream := r.dial(t, "late.example", "http/1.1")
-	_, _ = io.WriteString(stream, p.get("late.example:"+r.port, "/stream"))
+	stream := r.dial(t, "soon.example", "http/1.1")
+	_, _ = io.WriteString(stream, p.get("soon.example:"+r.port, "/stream"))
 	events, err := http.ReadResponse(bufio.NewReader(stream), nil)
 	if err != nil || events.StatusCode != http.StatusOK {
 		// The stream is opened like a page here, so it may be the page that is asked about: then another one is not.
-		t.Logf("the first stream: %v %v", events.Status, err)
-		stream = r.dial(t, "late.example", "http/1.1")
-		_, _ = io.WriteString(stream, strings.Replace(p.get("late.example:"+r.port, "/stream"), "text/html", "text/event-stream", 1))
+		stream = r.dial(t, "soon.example", "http/1.1")
+		_, _ = io.WriteString(stream, strings.Replace(p.get("soon.example:"+r.port, "/stream"), "text/html", "text/event-stream", 1))
 		if events, err = http.ReadResponse(bufio.NewReader(stream), nil); err != nil || events.StatusCode != http.StatusOK {
 			t.Fatalf("a stream in grace: %v %v", events, err)
 		}
 	}
 	p.Visit("/.contactgate/verify")
-	overdue()
+	soonOverdue()
 	p.NewCase()
 	p.wantProblem("overdue by now", p.Fetch("GET", "/x"))
 	if _, err := io.WriteString(c, "hello"); err != nil {
@@ -178,9 +177,9 @@ func TestC08OpenSocketsAreNotCutNewOnesAreDecided(t *testing.T) {
 	if _, err := io.ReadFull(events.Body, make([]byte, 200)); err != nil {
 		t.Errorf("the open stream: %v", err)
 	}
-	a := r.raw(t, "late.example", p.get("HOST", "/socket", "Connection: Upgrade", "Upgrade: websocket"))
+	a := r.raw(t, "soon.example", p.get("HOST", "/socket", "Connection: Upgrade", "Upgrade: websocket"))
 	wantStatus(t, "a new socket", a, http.StatusForbidden)
-	a = r.raw(t, "late.example", strings.Replace(p.get("HOST", "/stream"), "text/html", "text/event-stream", 1))
+	a = r.raw(t, "soon.example", strings.Replace(p.get("HOST", "/stream"), "text/html", "text/event-stream", 1))
 	wantStatus(t, "a new stream", a, http.StatusForbidden)
 	p.wantUnseen("new ones")
 }
@@ -219,6 +218,7 @@ func TestC12LargeAndSlowBodiesAreNotReadForNothing(t *testing.T) {
 		for _, to := range []string{"/app", "/.contactgate/verify/code", "/.contactgate/contacts/new", "/.contactgate/unknown", "/.contactgate/done"} {
 			slow.Go(func() {
 				c := r.dial(t, "late.example", "http/1.1")
+				_ = c.SetDeadline(time.Now().Add(time.Minute))
 				began := time.Now()
 				_, _ = io.WriteString(c, "POST "+to+" HTTP/1.1\r\nHost: late.example:"+r.port+"\r\nOrigin: https://late.example:"+r.port+"\r\nContent-Type: application/x-www-form-urlencoded\r\nCookie: sess="+bob.User+"\r\n"+caseHeader+": "+bob.Case+"\r\n"+lines)
 				in := bufio.NewReader(c)
@@ -230,7 +230,7 @@ func TestC12LargeAndSlowBodiesAreNotReadForNothing(t *testing.T) {
 				if resp.StatusCode < 400 || resp.StatusCode > 499 {
 					t.Errorf("%s %s: %d", name, to, resp.StatusCode)
 				}
-				if took := time.Since(began); took > 12*time.Second {
+				if took := time.Since(began); took > 30*time.Second {
 					t.Errorf("%s %s: answered after %s", name, to, took)
 				}
 				_, _ = io.Copy(io.Discard, resp.Body)

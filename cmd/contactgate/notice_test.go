@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/contactgate/contactgate/internal/delivery/smtptest"
+	"github.com/contactgate/contactgate/internal/testbed"
 )
 
 // "This was not me": what a contact on file that was once verified may say to a change that it was told of.
@@ -101,11 +102,10 @@ func TestThisWasNotMeByMail(t *testing.T) {
 		p.wantPage(name, p.Open("/inbox"))
 		p.wantFrozen(name, p.Visit("/inbox"), reference)
 	}
-	told := r.WaitMail(t, supportAddress, 1)
-	for len(r.supportMails(reference)) == 0 {
-		told = r.WaitMail(t, supportAddress, len(r.Mails(supportAddress))+1)
+	if !testbed.Until(10*time.Second, func() bool { return len(r.supportMails(reference)) > 0 }) {
+		t.Fatal("the people who run the site are not told")
 	}
-	told = r.supportMails(reference)[0]
+	told := r.supportMails(reference)[0]
 	if !strings.Contains(told.Subject, reference) || !strings.Contains(told.Text, ann.User) || strings.Contains(told.Text, ann.Email) || strings.Contains(told.Text, added) || len(told.Rcpts) != 1 {
 		t.Errorf("the people who run the site are told: %q %s", told.Subject, told.Text)
 	}

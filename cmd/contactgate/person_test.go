@@ -442,6 +442,9 @@ func overdue(people ...*person) {
 	time.Sleep(1050 * time.Millisecond)
 }
 
+// soonOverdue waits until whoever has been shown a page at soon.example, or has been there for a second, is overdue.
+func soonOverdue() { time.Sleep(6100 * time.Millisecond) }
+
 func mustStatus(t *testing.T, a *answer, want int) {
 	t.Helper()
 	if a.StatusCode != want {

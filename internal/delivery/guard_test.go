@@ -123,18 +123,20 @@ func TestGuardCountsFailuresInARow(t *testing.T) {
 	}
 	c.say(nil)
 	_ = g.Send(t.Context(), textMessage())
-	slow := &carrier{takes: time.Hour}
-	g = delivery.NewGuard(slow, nil)
-	for range 20 {
-		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(time.Millisecond, cancel)
-		if err := g.Send(ctx, textMessage()); !errors.Is(err, delivery.ErrUnknown) {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		slow := &carrier{takes: time.Hour}
+		g := delivery.NewGuard(slow, nil)
+		for range 20 {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Millisecond, cancel)
+			if err := g.Send(ctx, textMessage()); !errors.Is(err, delivery.ErrUnknown) {
+				t.Fatal(err)
+			}
 		}
-	}
-	if slow.asked.Load() != 20 {
-		t.Errorf("called off, asked %d times", slow.asked.Load())
-	}
+		if slow.asked.Load() != 20 {
+			t.Errorf("called off, asked %d times", slow.asked.Load())
+		}
+	})
 }
 
 // R28: a carrier that hangs holds a few workers, not all of them.

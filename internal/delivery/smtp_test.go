@@ -246,19 +246,23 @@ func TestSilenceEndsInTime(t *testing.T) {
 				t.Parallel()
 				srv := start(t, smtptest.Config{Security: security, Username: "account-security", Password: thePassword})
 				srv.Set(c.stage, smtptest.Fault{Hang: true})
+				patience := 300 * time.Millisecond
+				if c.stage == smtptest.Data {
+					patience = 3 * time.Second // all before it has to be done by then, on a machine that is busy
+				}
 				began := time.Now()
-				expect(t, sender(t, srv, login("account-security", thePassword), within(300*time.Millisecond)).Send(t.Context(), message()), c.want)
-				if took := time.Since(began); took < 250*time.Millisecond || took > 8*time.Second {
-					t.Errorf("the timeout of 300ms took %s", took)
+				expect(t, sender(t, srv, login("account-security", thePassword), within(patience)).Send(t.Context(), message()), c.want)
+				if took := time.Since(began); took < patience-50*time.Millisecond || took > 8*time.Second {
+					t.Errorf("the timeout of %s took %s", patience, took)
 				}
 
 				ctx, cancel := context.WithCancel(t.Context())
-				time.AfterFunc(200*time.Millisecond, cancel)
+				time.AfterFunc(patience-100*time.Millisecond, cancel)
 				began = time.Now()
 				err := sender(t, srv, login("account-security", thePassword), within(time.Minute)).Send(ctx, message())
 				expect(t, err, c.want)
 				if took := time.Since(began); took > 8*time.Second || !strings.Contains(err.Error(), "cancelled") {
-					t.Errorf("cancelled after 200ms, took %s: %v", took, err)
+					t.Errorf("cancelled, took %s: %v", took, err)
 				}
 			})
 		}
@@ -396,7 +400,11 @@ func TestTheLastDotDividesUnreachableFromUnknown(t *testing.T) {
 		"endless answer to the dot":   {map[string]string{"DATA": "354 go\r\n", ".": strings.Repeat("250-x\r\n", 200<<10)}, delivery.ErrUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := delivery.NewSMTP(delivery.SMTPConfig{Address: script(t, c.answers), From: "a@example.com", Timeout: 1500 * time.Millisecond})
+			patience := time.Minute
+			if c.answers["DATA"] == "-" {
+				patience = 1500 * time.Millisecond
+			}
+			s, err := delivery.NewSMTP(delivery.SMTPConfig{Address: script(t, c.answers), From: "a@example.com", Timeout: patience})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -407,7 +415,7 @@ func TestTheLastDotDividesUnreachableFromUnknown(t *testing.T) {
 			began := time.Now()
 			err = s.Send(t.Context(), m)
 			expect(t, err, c.want)
-			if took := time.Since(began); took > 8*time.Second || err == nil && took > 1200*time.Millisecond {
+			if took := time.Since(began); took > 8*time.Second {
 				t.Errorf("took %s", took)
 			}
 			if strings.HasPrefix(name, "endless") && !strings.Contains(err.Error(), "do not end") {

@@ -331,7 +331,7 @@ func TestTwilioErrorsKeepTheirMeaning(t *testing.T) {
 		"reset": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		g := startTwilio(t, answer)
-		s := twilio(t, g, func(c *delivery.TwilioConfig) { c.Timeout = 300 * time.Millisecond })
+		s := twilio(t, g, func(c *delivery.TwilioConfig) { c.Timeout = 2 * time.Second })
 		wantKind(t, name, s.Send(t.Context(), textMessage()), delivery.ErrUnknown)
 		if g.requests() != 1 {
 			t.Errorf("%s: sent %d times", name, g.requests())
