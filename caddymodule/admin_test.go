@@ -83,9 +83,7 @@ func TestLostStoreIsAcceptedOnce(t *testing.T) {
 	if err := s.load(); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.get("ann"); got != http.StatusServiceUnavailable {
-		t.Errorf("an empty store answers %d", got)
-	}
+	s.wants("ann", http.StatusServiceUnavailable)
 	status, body := s.post("/contactgate/doctor", "application/json", "{}")
 	if status != 200 || !strings.Contains(body, `"ok":false`) || !strings.Contains(body, "--accept-empty-store") {
 		t.Errorf("%d %s", status, body)

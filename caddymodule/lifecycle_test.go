@@ -14,6 +14,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	"github.com/contactgate/contactgate/internal/testbed"
 )
 
 // server is a running Caddy, in this process.
@@ -112,6 +114,15 @@ func (s *server) get(user string) int {
 	return 0
 }
 
+// wants waits for an answer: right after a reload connections may come to the configuration of before, or to a rejected one.
+func (s *server) wants(user string, status int) {
+	s.t.Helper()
+	got := 0
+	if !testbed.Until(5*time.Second, func() bool { got = s.get(user); return got == status }) {
+		s.t.Errorf("got %d for %q, want %d", got, user, status)
+	}
+}
+
 func (s *server) try(user string) (int, error) {
 	r, err := http.NewRequest(http.MethodGet, "http://"+s.site+"/", nil)
 	if err != nil {
@@ -207,9 +218,7 @@ func TestRejectedReloadKeepsTheOld(t *testing.T) {
 			if got := s.get(""); got != http.StatusOK {
 				t.Errorf("got %d", got)
 			}
-			if got := s.get(name); got != http.StatusSeeOther {
-				t.Errorf("got %d for somebody new", got)
-			}
+			s.wants(name, http.StatusSeeOther) // somebody new
 			if users, _ := stores.References(path); users != 1 || s.handle() != first {
 				t.Errorf("%d configurations use the store", users)
 			}
@@ -229,12 +238,10 @@ func TestStoreMoves(t *testing.T) {
 	if err := s.load(); err != nil {
 		t.Fatal(err)
 	}
-	if _, open := stores.References(first); open {
+	if !testbed.Until(5*time.Second, func() bool { _, open := stores.References(first); return !open }) {
 		t.Error("the first store is still held")
 	}
-	if got := s.get("ann"); got != http.StatusServiceUnavailable {
-		t.Errorf("got %d", got)
-	}
+	s.wants("ann", http.StatusServiceUnavailable)
 }
 
 // TestValidateBesideTheRunningServer is "caddy validate" in another terminal.

@@ -3,6 +3,7 @@
 package testbed
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"net"
@@ -33,7 +34,7 @@ func FreePort() (string, error) {
 			continue
 		}
 		port := strconv.Itoa(n)
-		l, err := net.Listen("tcp", ":"+port)
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", ":"+port)
 		if err != nil {
 			continue
 		}

@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"context"
 	"net"
 	"syscall"
 )
@@ -17,5 +18,5 @@ func memory() string {
 
 // guard holds a name that only one process has: a Unix socket without a file, which ends with its process.
 func guard(port string) (net.Listener, error) {
-	return net.Listen("unix", "@contactgate-test-port-"+port)
+	return new(net.ListenConfig).Listen(context.Background(), "unix", "@contactgate-test-port-"+port)
 }

@@ -2,9 +2,14 @@
 
 package testbed
 
-import "net"
+import (
+	"context"
+	"net"
+)
 
 func memory() string { return "" }
 
 // guard holds the port within this process only.
-func guard(string) (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
+func guard(string) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+}
