@@ -145,14 +145,28 @@ func (f *Flow) takeOutside(ctx context.Context, l policy.Limits, all []outside, 
 	return allowed, nil
 }
 
-// undo gives back what takeOutside took.
+// undo gives back what takeOutside took. Whoever asked waits for it while they have time, and no longer (P7): it is done all the
+// same.
 func (f *Flow) undo(ctx context.Context, counted []outside) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = f.giveBack(context.WithoutCancel(ctx), counted) // it is logged; the count runs out by itself
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+func (f *Flow) giveBack(ctx context.Context, counted []outside) (err error) {
+	defer NoRandom(&err)
 	for _, o := range counted {
-		_, err := f.take(context.WithoutCancel(ctx), o.key, f.now(), func(s *spent) policy.Result { o.undo(s); return allowed })
-		if err != nil {
-			return // it is logged; the count runs out by itself
+		if _, err := f.take(ctx, o.key, f.now(), func(s *spent) policy.Result { o.undo(s); return allowed }); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // queues let one wish of an account at a time through. Accounts share them by hash: that only makes them wait.
