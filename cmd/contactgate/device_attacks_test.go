@@ -521,12 +521,7 @@ func TestACodeBeforeAChange(t *testing.T) {
 // again.
 func TestTrustOutlivesRestartsAndNewKeys(t *testing.T) {
 	t.Parallel()
-	ring := ""
-	r := startRig(t, func(r *rig) string {
-		ring = newRing(t, r)
-		writeRing(t, r, ring)
-		return r.caddyfile(sharedSettings+"\nkeys {file."+ringFile(r)+"}\ndevice_code on", site{Host: "app.example"})
-	})
+	r, ring := ringRig(t, "\ndevice_code on")
 	p := newPerson(t, r, "app.example", "ida")
 	c := p.Trust()
 	still := func(what string) {
@@ -586,6 +581,17 @@ func TestTrustOutlivesRestartsAndNewKeys(t *testing.T) {
 	other.onlyDevice(renewed).wantPass("M08: the newer one", other.Open("/app"))
 	again := p.Trust()
 	p.onlyDevice(again).wantPass("M08: asked again, and trusted again", p.Open("/app"))
+}
+
+// ringRig is a gate of its own that has its key ring from a file.
+func ringRig(t *testing.T, more string) (r *rig, ring string) {
+	t.Helper()
+	r = startRig(t, func(r *rig) string {
+		ring = newRing(t, r)
+		writeRing(t, r, ring)
+		return r.caddyfile(sharedSettings+"\nkeys {file."+ringFile(r)+"}"+more, site{Host: "app.example"})
+	})
+	return r, ring
 }
 
 func ringFile(r *rig) string { return filepath.Join(r.dir, "keys") }

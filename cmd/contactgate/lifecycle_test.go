@@ -161,12 +161,7 @@ func newRing(t *testing.T, r *rig) string {
 // and is served to the end.
 func TestANewKeyLeavesWhoIsJustServedAlone(t *testing.T) {
 	t.Parallel()
-	ring := ""
-	r := startRig(t, func(r *rig) string {
-		ring = newRing(t, r)
-		writeRing(t, r, ring)
-		return r.caddyfile(sharedSettings+"\nkeys {file."+ringFile(r)+"}", site{Host: "app.example"})
-	})
+	r, ring := ringRig(t, "")
 	p := newPerson(t, r, "app.example", "ann")
 	f, _ := p.AskCode(p.Email).Form("verify/code", 0)
 	code := r.WaitMail(t, p.Email, 1).Code()
