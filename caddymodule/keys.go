@@ -53,9 +53,8 @@ type runtimesInUse struct {
 
 var inUse runtimesInUse
 
-// lastRequests is how long requests may be under way in a configuration that has ended: one whose form comes slowly has
-// that time to come, and the store is waited for.
-const lastRequests = formPatience + 5*time.Second
+// lastWrites is more than any write takes that was begun when its configuration ended. Later ones give way to the newer key.
+const lastWrites = 5 * time.Second
 
 // join has the configurations of before open what this one seals and read what it signs: until all their connections have ended,
 // they answer the same people from the same records.
@@ -65,16 +64,29 @@ func (u *runtimesInUse) join(live *runtime) {
 	for _, before := range u.all {
 		if before.installation() == live.installation() {
 			before.flow.Keys.Meet(live.flow.Keys)
-			before.newer.Store(live)
+			before.newer.Store(&readers{live.codecs, live.devices})
 		}
 	}
 	u.all = append(u.all, live)
+}
+
+// end has what is still under way in a configuration seal with the newer key, and has the others look once more whether all is
+// sealed with theirs.
+func (u *runtimesInUse) end(live *runtime) {
+	live.flow.Keys.GiveWay()
+	time.AfterFunc(lastWrites, func() { u.leave(live) })
 }
 
 func (u *runtimesInUse) leave(live *runtime) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.all = slices.DeleteFunc(u.all, func(other *runtime) bool { return other == live })
+	for _, other := range u.all {
+		select {
+		case other.reseal <- struct{}{}:
+		default: // it is about to
+		}
+	}
 }
 
 // alone tells that no other configuration of this process seals records of the same installation.
@@ -86,12 +98,15 @@ func (u *runtimesInUse) alone(live *runtime) bool {
 	})
 }
 
+// readers are the codecs of the configuration that takes over.
+type readers struct{ sessions, devices []securecookie.Codec }
+
 func (live *runtime) installation() string { return live.flow.Keys.Fingerprint() }
 
 // sessionReaders are the codecs of all cookies that may come, deviceReaders those of trusted browsers.
 func (live *runtime) sessionReaders() []securecookie.Codec {
 	if newer := live.newer.Load(); newer != nil {
-		return slices.Concat(live.codecs, newer.codecs)
+		return slices.Concat(live.codecs, newer.sessions)
 	}
 	return live.codecs
 }

@@ -68,4 +68,7 @@ func TestConfigurationsThatOverlap(t *testing.T) {
 	if !all.alone(now) {
 		t.Error("the one before has left")
 	}
+	if len(now.reseal) != 1 || len(before.reseal) != 0 {
+		t.Error("nobody looks once more whether all is sealed with the newer key")
+	}
 }

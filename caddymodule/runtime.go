@@ -28,7 +28,8 @@ type runtime struct {
 	flow *verify.Flow
 	// codecs are those of browser sessions, devices those of trusted browsers.
 	codecs, devices []securecookie.Codec
-	newer           atomic.Pointer[runtime] // takes over from this one, see runtimesInUse
+	newer           atomic.Pointer[readers] // of the one that takes over, see runtimesInUse
+	reseal          chan struct{}           // asks for it
 	beliefs         *beliefs
 	stop            context.CancelFunc
 	done            chan struct{}
@@ -108,9 +109,17 @@ func (a *App) makeRuntime(ctx context.Context) (*runtime, error) {
 		defer close(live.done)
 		flow.Run(run)
 	}()
+	live.reseal <- struct{}{}
 	go func() {
-		if err := reseal(run, live); err != nil && run.Err() == nil {
-			a.log.Error("sealing the records with the newest key stopped; it goes on after the next start", "error", err)
+		for {
+			select {
+			case <-run.Done():
+				return
+			case <-live.reseal:
+			}
+			if err := reseal(run, live); err != nil && run.Err() == nil {
+				a.log.Error("sealing the records with the newest key stopped; it goes on after the next start", "error", err)
+			}
 		}
 	}()
 	return live, nil
@@ -118,7 +127,8 @@ func (a *App) makeRuntime(ctx context.Context) (*runtime, error) {
 
 // newRuntime is what gates need of a flow. Nothing runs yet.
 func newRuntime(flow *verify.Flow, keys *verify.Keyring) *runtime {
-	return &runtime{flow: flow, codecs: newCodecs(keys), devices: newDeviceCodecs(keys), beliefs: newBeliefs(), done: make(chan struct{})}
+	return &runtime{flow: flow, codecs: newCodecs(keys), devices: newDeviceCodecs(keys), beliefs: newBeliefs(),
+		reseal: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 // tellsApps tells whether some site hands verified contacts to its app.
@@ -128,8 +138,8 @@ func (a *App) tellsApps() bool {
 	return slices.ContainsFunc(a.gates, func(g *Gate) bool { return g.passEmail || g.passPhone })
 }
 
-// reseal waits until the store is used: it may be away, or another one. And until no configuration seals with older keys
-// any more.
+// reseal waits until the store is used: it may be away, or another one. And until no other configuration of this process seals
+// with older keys.
 func reseal(ctx context.Context, live *runtime) error {
 	for live.flow.Admit(ctx) != nil || !inUse.alone(live) {
 		select {
@@ -162,7 +172,7 @@ func (a *App) closeRuntime() {
 	}
 	o.closed = true
 	live.stop()
-	time.AfterFunc(lastRequests, func() { inUse.leave(live) })
+	inUse.end(live)
 	if caddy.Exiting() {
 		select {
 		case <-live.done:

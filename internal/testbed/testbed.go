@@ -100,8 +100,10 @@ func Watch() {
 // Took is how long something took that began then, without the time in which the machine stood still. What only waits for
 // itself is not spared: others run meanwhile. Watch has to be called before.
 func Took(began time.Time) time.Duration {
-	end := time.Now()
-	took := end.Sub(began)
+	took := time.Since(began)
+	if took > time.Second {
+		time.Sleep(2 * tick) // for the watch to notice a stall that has just ended
+	}
 	stalls.mu.Lock()
 	defer stalls.mu.Unlock()
 	for _, s := range stalls.all {

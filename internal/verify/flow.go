@@ -71,6 +71,7 @@ type Flow struct {
 	admitting sync.Mutex
 	refused   *NotReady
 	asked     time.Time
+	turn      atomic.Int64 // see StoreID.Turn
 }
 
 // New makes a Flow. It asks the store nothing yet.

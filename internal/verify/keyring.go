@@ -26,6 +26,7 @@ type Keyring struct {
 	index []byte
 	keys  []secret
 	met   atomic.Pointer[[]secret] // keys of another ring, see Meet
+	over  atomic.Bool              // see GiveWay
 }
 
 type secret struct {
@@ -112,12 +113,16 @@ func (k *Keyring) Fingerprint() string {
 
 // Meet has the ring open what is sealed with the keys of another ring, too, in place of one that it met before. While a
 // configuration takes over from the one before, both work on the same records, and the older one has not been told of a
-// new key. It seals and signs nothing with them. Rings of different installations do not meet.
+// new key. Rings of different installations do not meet.
 func (k *Keyring) Meet(other *Keyring) {
-	if bytes.Equal(k.index, other.index) {
-		k.met.Store(&other.keys)
+	if keys := other.keys; bytes.Equal(k.index, other.index) {
+		k.met.Store(&keys)
 	}
 }
+
+// GiveWay has the ring seal with the newest key of the ring that it met, if it met one: its configuration has ended, and what is
+// still under way there must not bring an older key back into use.
+func (k *Keyring) GiveWay() { k.over.Store(true) }
 
 // find gives the key with this ID, of this ring or of one that it met.
 func (k *Keyring) find(id string) (secret, bool) {
@@ -170,6 +175,9 @@ func (k *Keyring) Index(purpose string) []byte { return derive(k.index, purpose)
 // seal encrypts a record for its key: moved to another key it does not open.
 func (k *Keyring) seal(recordKey string, plain []byte, rand io.Reader) ([]byte, error) {
 	s := k.keys[0]
+	if met := k.met.Load(); met != nil && k.over.Load() {
+		s = (*met)[0]
+	}
 	id, _ := hex.DecodeString(s.id)
 	head := len(id) + chacha20poly1305.NonceSizeX
 	out := make([]byte, head, head+len(plain)+s.aead.Overhead())

@@ -145,9 +145,12 @@ func (f *Flow) takeOutside(ctx context.Context, l policy.Limits, all []outside, 
 	return allowed, nil
 }
 
-// undo gives back what takeOutside took. Whoever asked waits for it while they have time, and no longer (P7): it is done all the
-// same.
+// undo gives back what takeOutside took. Whoever asked waits for it while they have time, and no longer (P7): it goes on for two
+// seconds at most.
 func (f *Flow) undo(ctx context.Context, counted []outside) {
+	if len(counted) == 0 {
+		return
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

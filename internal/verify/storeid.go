@@ -26,10 +26,12 @@ type StoreID struct {
 	ID   string    `json:"id"`
 	Born time.Time `json:"born"`
 	// Ring is the fingerprint of the key ring, Keys are the IDs of the keys that records may be sealed with. Resealed are
-	// those that Reseal found none of any more.
+	// those that Reseal found none of any more. Turn counts the nodes that began with a ring of several of them: the last one
+	// to begin is the one that says so.
 	Ring     string   `json:"ring"`
 	Keys     []string `json:"keys,omitempty"`
 	Resealed []string `json:"resealed,omitempty"`
+	Turn     int64    `json:"turn,omitempty"`
 }
 
 // NotReady says why the store is not used, and what an operator can do. It wraps ErrUnavailable.
@@ -287,13 +289,21 @@ func (f *Flow) nameStore(ctx context.Context, id *StoreID) error {
 		if next == nil {
 			next = id
 		}
-		before := len(next.Keys)
+		changed, several := old.Value == nil, false
 		for i, key := range f.Keys.IDs() {
-			if (i == 0 || slices.Contains(next.Resealed, key)) && !slices.Contains(next.Keys, key) {
+			named := slices.Contains(next.Keys, key)
+			if !named && (i == 0 || slices.Contains(next.Resealed, key)) {
 				next.Keys = append(next.Keys, key)
+				named, changed = true, true
 			}
+			several = several || named && i > 0
 		}
-		if old.Value != nil && len(next.Keys) == before {
+		if several {
+			next.Turn++
+			changed = true
+		}
+		f.turn.Store(next.Turn)
+		if !changed {
 			return store.Record{}, store.ErrKeep
 		}
 		next.Resealed = slices.DeleteFunc(next.Resealed, func(k string) bool { return slices.Contains(next.Keys, k) })
@@ -309,6 +319,14 @@ func (f *Flow) nameStore(ctx context.Context, id *StoreID) error {
 // it was when it is started again.
 func (f *Flow) Reseal(ctx context.Context) error {
 	newest := f.Keys.IDs()[0]
+	id, err := f.storeID(ctx)
+	if err != nil || id == nil {
+		return err
+	}
+	// Another configuration, one that was rejected say, may have named older keys again since this one began.
+	if err := f.nameStore(ctx, id); err != nil {
+		return err
+	}
 	if id, err := f.StoreName(ctx); err != nil || len(id.Keys) == 1 && id.Keys[0] == newest {
 		return err
 	}
@@ -317,10 +335,14 @@ func (f *Flow) Reseal(ctx context.Context) error {
 			return err
 		}
 	}
-	err := f.Store.Update(ctx, storeIDKey, func(old store.Record) (store.Record, error) {
+	last := false
+	err = f.Store.Update(ctx, storeIDKey, func(old store.Record) (store.Record, error) {
 		id, err := decodeID(old.Value)
 		if err != nil || id == nil {
 			return store.Record{}, errors.Join(err, store.ErrKeep)
+		}
+		if last = id.Turn == f.turn.Load(); !last {
+			return store.Record{}, store.ErrKeep // who began later may have sealed with an older key until then
 		}
 		// Not the keys that this ring does not know: another node may have begun with a newer one meanwhile.
 		older := f.Keys.IDs()[1:]
@@ -334,8 +356,8 @@ func (f *Flow) Reseal(ctx context.Context) error {
 		text, err := json.Marshal(id)
 		return store.Record{Value: text}, err
 	})
-	if err == nil {
-		f.Log.Info("every record is sealed with the newest key; the older ones can be taken out of the ring once all nodes say so")
+	if err == nil && last {
+		f.Log.Info("every record is sealed with the newest key; the others can be taken out of the ring once all nodes have it in front", "newest", newest)
 	}
 	return err
 }
@@ -348,6 +370,9 @@ func (f *Flow) resealAll(ctx context.Context, prefix string) error {
 			return err
 		}
 		for _, item := range page {
+			if f.Keys.sealedWithNewest(item.Value) {
+				continue
+			}
 			if err := f.resealOne(ctx, item.Key); err != nil {
 				return err
 			}
