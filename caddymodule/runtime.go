@@ -109,7 +109,6 @@ func (a *App) makeRuntime(ctx context.Context) (*runtime, error) {
 		defer close(live.done)
 		flow.Run(run)
 	}()
-	live.reseal <- struct{}{}
 	go func() {
 		for {
 			select {
@@ -127,8 +126,10 @@ func (a *App) makeRuntime(ctx context.Context) (*runtime, error) {
 
 // newRuntime is what gates need of a flow. Nothing runs yet.
 func newRuntime(flow *verify.Flow, keys *verify.Keyring) *runtime {
-	return &runtime{flow: flow, codecs: newCodecs(keys), devices: newDeviceCodecs(keys), beliefs: newBeliefs(),
+	live := &runtime{flow: flow, codecs: newCodecs(keys), devices: newDeviceCodecs(keys), beliefs: newBeliefs(),
 		reseal: make(chan struct{}, 1), done: make(chan struct{})}
+	live.reseal <- struct{}{} // before anybody else can: there is room for one
+	return live
 }
 
 // tellsApps tells whether some site hands verified contacts to its app.
