@@ -149,6 +149,10 @@ func reseal(ctx context.Context, live *runtime) error {
 		case <-time.After(time.Second):
 		}
 	}
+	select {
+	case <-live.reseal: // whoever ended while this waited asked for what is done now
+	default:
+	}
 	return live.flow.Reseal(ctx)
 }
 

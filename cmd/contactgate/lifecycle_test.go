@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/contactgate/contactgate/internal/testbed"
 )
 
 // What a reload, a rejected reload, a stop and a kill -9 leave as it was.
@@ -182,10 +184,9 @@ func TestANewKeyLeavesWhoIsJustServedAlone(t *testing.T) {
 		answered <- a
 	}()
 	_, _ = io.WriteString(out, form[:10])
-	for end := time.Now().Add(5 * time.Second); r.Auth.Asked() == asked && time.Now().Before(end); { // then the gate has it
-		time.Sleep(10 * time.Millisecond)
+	if !testbed.Until(5*time.Second, func() bool { return r.Auth.Asked() > asked }) {
+		t.Fatal("the gate does not have the request")
 	}
-
 	if status, body, err := r.Reload(r.config); err != nil || status != http.StatusOK {
 		t.Fatalf("a new key: %d %s %v", status, body, err)
 	}

@@ -277,7 +277,7 @@ func decodeID(text []byte) (*StoreID, error) {
 	return id, nil
 }
 
-// nameStore writes the name into the store, with the newest key of the ring as one that records may be sealed with from
+// nameStore writes the name into the store (nil: where it has one), with the newest key of the ring as one that records may be sealed with from
 // now on. Older ones are there already, if they ever were the newest, until Reseal takes them out. They come back while a
 // ring has them: until it began with this ring, the node may have sealed with them what others had sealed anew before.
 func (f *Flow) nameStore(ctx context.Context, id *StoreID) error {
@@ -288,6 +288,9 @@ func (f *Flow) nameStore(ctx context.Context, id *StoreID) error {
 		}
 		if next == nil {
 			next = id
+		}
+		if next == nil {
+			return store.Record{}, store.ErrKeep
 		}
 		changed, several := old.Value == nil, false
 		for i, key := range f.Keys.IDs() {
@@ -318,13 +321,12 @@ func (f *Flow) nameStore(ctx context.Context, id *StoreID) error {
 // Reseal seals every record with the newest key, so that older ones may be taken out of the ring. It goes on where
 // it was when it is started again.
 func (f *Flow) Reseal(ctx context.Context) error {
-	newest := f.Keys.IDs()[0]
-	id, err := f.storeID(ctx)
-	if err != nil || id == nil {
-		return err
+	newest, older := f.Keys.IDs()[0], f.Keys.IDs()[1:]
+	if len(older) == 0 {
+		return nil // with others in use it would not have been admitted
 	}
 	// Another configuration, one that was rejected say, may have named older keys again since this one began.
-	if err := f.nameStore(ctx, id); err != nil {
+	if err := f.nameStore(ctx, nil); err != nil {
 		return err
 	}
 	if id, err := f.StoreName(ctx); err != nil || len(id.Keys) == 1 && id.Keys[0] == newest {
@@ -336,7 +338,7 @@ func (f *Flow) Reseal(ctx context.Context) error {
 		}
 	}
 	last := false
-	err = f.Store.Update(ctx, storeIDKey, func(old store.Record) (store.Record, error) {
+	err := f.Store.Update(ctx, storeIDKey, func(old store.Record) (store.Record, error) {
 		id, err := decodeID(old.Value)
 		if err != nil || id == nil {
 			return store.Record{}, errors.Join(err, store.ErrKeep)
@@ -345,7 +347,6 @@ func (f *Flow) Reseal(ctx context.Context) error {
 			return store.Record{}, store.ErrKeep // who began later may have sealed with an older key until then
 		}
 		// Not the keys that this ring does not know: another node may have begun with a newer one meanwhile.
-		older := f.Keys.IDs()[1:]
 		id.Keys = slices.DeleteFunc(id.Keys, func(k string) bool {
 			done := slices.Contains(older, k)
 			if done {
