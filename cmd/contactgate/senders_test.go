@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"path/filepath"
 	"regexp"
@@ -39,7 +38,7 @@ type caller struct {
 
 func newCaller(t *testing.T, r *rig, host, email string) caller {
 	t.Helper()
-	number := fmt.Sprintf("+81901%07d", rand.IntN(1e7)) // a mobile one: 090-1…
+	number := fmt.Sprintf("+81901%07d", 2_340_000+names.Add(1)) // a mobile one: 090-1…
 	p := asPerson(t, r, host, unique("yuki"), email)
 	says := signedIn(p.User, email)
 	says["Remote-Phone"] = []string{number}
