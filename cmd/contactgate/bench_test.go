@@ -27,6 +27,7 @@ import (
 
 	"github.com/contactgate/contactgate/internal/store"
 	"github.com/contactgate/contactgate/internal/store/redistest"
+	"github.com/contactgate/contactgate/internal/testbed"
 	"github.com/contactgate/contactgate/internal/verify"
 	"github.com/contactgate/contactgate/policy"
 )
@@ -450,10 +451,13 @@ func startBench(t *testing.T, dir string, ports []int, app, storeLine string) in
 
 func freePortFor(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "localhost:0")
+	port, err := testbed.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

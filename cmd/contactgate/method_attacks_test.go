@@ -48,7 +48,6 @@ func TestC06MethodsAreNotOverridden(t *testing.T) {
 	p := newPerson(t, r, "app.example", "ann")
 	page := p.AskCode(p.Email)
 	mails := len(r.Mails(p.Email))
-	wrong := otherCode(r.WaitMail(t, p.Email, 1).Code())
 	for _, route := range []string{"verify/send", "verify/resend", "verify/later", "language", "contacts/confirm", "contacts/remove", "contacts/primary", "devices/revoke"} {
 		for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"} {
 			a := p.Fetch(method, "/.contactgate/"+route+"?_method=POST", "X-HTTP-Method-Override", "POST", "X-Method-Override", "POST", "X-HTTP-Method", "POST")
@@ -67,7 +66,7 @@ func TestC06MethodsAreNotOverridden(t *testing.T) {
 		}
 	}
 	for range 10 {
-		wantStatus(t, "a code in the query", p.Open("/.contactgate/verify/code?code="+wrong+"&csrf=x"), http.StatusOK)
+		wantStatus(t, "a code in the query", p.Open("/.contactgate/verify/code?code=000000&csrf=x"), http.StatusOK)
 	}
 	a := p.Submit(page, "verify/code", "code", otherCode(r.WaitMail(t, p.Email, 1).Code()))
 	if !strings.Contains(a.Text(), "4 tries left") {

@@ -159,8 +159,9 @@ func TestH02GuessesOfTheLastFour(t *testing.T) {
 	says["Remote-Phone"] = []string{number}
 	r.Auth.Say(p.User, says)
 	ask := p.Visit("/.contactgate/verify")
+	told := perVisit.ReplaceAllString(ask.Body, "") // what is drawn may hold any digits
 	for _, part := range []string{number[3:], number[len(number)-3:], number[4:9], number[len(number)-4:]} {
-		if strings.Contains(ask.Body, part) {
+		if strings.Contains(told, part) {
 			t.Errorf("H01: the page has %d digits of the number", len(part))
 		}
 	}
@@ -220,7 +221,8 @@ func TestOperatorAsksForTheWholeNumber(t *testing.T) {
 	r.WaitText(t, number, 1)
 }
 
-var perVisit = regexp.MustCompile(`(name="(csrf|contact|return)" value|datetime|data-wait)="[^"]*"|\d{1,2}:\d\d|\d+ seconds|••\d\d`)
+// perVisit is what differs between two visits of a page: what is drawn anew, and moments.
+var perVisit = regexp.MustCompile(moment.String() + `|(name="(csrf|contact|return)" value|datetime|data-wait)="[^"]*"|\d{1,2}:\d\d|\d+ seconds|••\d\d`)
 
 // H04, H05: a number that somebody else has confirmed is answered like any other.
 func TestH05NumberOfSomebodyElseIsAnsweredLikeAnyOther(t *testing.T) {

@@ -43,7 +43,7 @@ const phoneSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
 
 func newPhoneSink() *phoneSink {
 	s := &phoneSink{answer: map[string]http.HandlerFunc{}}
-	s.server = httptest.NewServer(s)
+	s.server = serve(s)
 	s.Addr = strings.TrimPrefix(s.server.URL, "http://")
 	return s
 }

@@ -218,8 +218,8 @@ func TestD06HostsThatAClientNamesAppearNowhere(t *testing.T) {
 	t.Parallel()
 	r := shared(t)
 	p := newPerson(t, r, "app.example", "ann")
-	for name, value := range map[string]string{"X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example;proto=https", "X-Forwarded-Proto": "evil", "X-Host": "evil.example",
-		"X-Forwarded-Server": "evil.example", "X-Original-Host": "evil.example", "X-Forwarded-Port": "666", "X-Forwarded-Scheme": "evil", "X-Forwarded-Prefix": "/evil"} {
+	for name, value := range map[string]string{"X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example;proto=https", "X-Forwarded-Proto": "evil.scheme", "X-Host": "evil.example",
+		"X-Forwarded-Server": "evil.example", "X-Original-Host": "evil.example", "X-Forwarded-Port": "666", "X-Forwarded-Scheme": "evil.scheme", "X-Forwarded-Prefix": "/evil.prefix"} {
 		p.With(name, value)
 	}
 	first := p.Open("/app")
@@ -231,12 +231,12 @@ func TestD06HostsThatAClientNamesAppearNowhere(t *testing.T) {
 	m := r.WaitMail(t, p.Email, 1)
 	problem := p.Fetch("GET", "/.contactgate/nothing")
 	for what, text := range map[string]string{"Location": first.Header.Get("Location"), "step 1": page.Body, "step 2": prove.Body, "step 3": code.Body, "the mail": string(m.Raw) + m.Text + m.HTML, "a problem": problem.Body} {
-		if strings.Contains(strings.ToLower(text), "evil") {
+		if strings.Contains(strings.ToLower(text), "evil.") { // the dot: a token may spell the rest
 			t.Errorf("%s holds what the client named: %s", what, text)
 		}
 	}
 	a := r.raw(t, "app.example", p.get("evil.example", "/app"))
-	if strings.Contains(fmt.Sprint(a.Header)+a.Body, "evil") || a.Header.Get("X-App") != "" {
+	if strings.Contains(fmt.Sprint(a.Header)+a.Body, "evil.") || a.Header.Get("X-App") != "" {
 		t.Errorf("Host: evil.example: %d %v %s", a.StatusCode, a.Header, a.Body)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/contactgate/contactgate/internal/testbed"
 )
 
 // caseHeader tells the app which test a request belongs to, so that tests can share one app.
@@ -33,9 +35,20 @@ type received struct {
 	BodySize             int64
 }
 
+// serve runs a stub. Nobody else ever listens on its port, so that a test may close it.
+func serve(h http.Handler) *httptest.Server {
+	l, err := testbed.Listen()
+	if err != nil {
+		panic(err)
+	}
+	s := &httptest.Server{Listener: l, Config: &http.Server{Handler: h}}
+	s.Start()
+	return s
+}
+
 func newEchoApp() *echoApp {
 	a := &echoApp{cases: map[string][]received{}}
-	a.server = httptest.NewServer(a)
+	a.server = serve(a)
 	a.Addr = strings.TrimPrefix(a.server.URL, "http://")
 	return a
 }
@@ -124,7 +137,7 @@ type authStub struct {
 
 func newAuthStub() *authStub {
 	a := &authStub{people: map[string]http.Header{}}
-	a.server = httptest.NewServer(a)
+	a.server = serve(a)
 	a.Addr = strings.TrimPrefix(a.server.URL, "http://")
 	return a
 }

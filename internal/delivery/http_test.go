@@ -21,6 +21,7 @@ import (
 
 	"github.com/contactgate/contactgate/internal/delivery"
 	"github.com/contactgate/contactgate/internal/delivery/smtptest"
+	"github.com/contactgate/contactgate/internal/testbed"
 )
 
 const (
@@ -247,8 +248,10 @@ func (zeroes) Read(p []byte) (int, error) { return len(p), nil }
 // Before the request was written nothing can have been taken.
 func TestNothingIsHandedOverWithoutAGoodConnection(t *testing.T) {
 	g := startGateway(t, status(200))
-	gone := startGateway(t, status(200))
-	gone.Close()
+	gone, err := testbed.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
 	resets := listen(t, func(c *net.TCPConn) { _ = c.SetLinger(0); _ = c.Close() })
 	silent := listen(t, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })
 	plain := httptest.NewServer(status(200))
@@ -259,7 +262,7 @@ func TestNothingIsHandedOverWithoutAGoodConnection(t *testing.T) {
 		roots *x509.CertPool
 		says  string
 	}{
-		"nobody listens":       {gone.URL, g.roots(), "nobody listens there"},
+		"nobody listens":       {"https://127.0.0.1:" + gone, g.roots(), "nobody listens there"},
 		"reset after accept":   {"https://" + resets, g.roots(), "the connection was lost"},
 		"silent after accept":  {"https://" + silent, g.roots(), "no answer in time"},
 		"plain HTTP there":     {strings.Replace(plain.URL, "http:", "https:", 1), g.roots(), "does not speak TLS"},

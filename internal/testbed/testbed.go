@@ -29,7 +29,7 @@ func FreePort() (string, error) {
 	guards.mu.Lock()
 	defer guards.mu.Unlock()
 	for range 1000 {
-		n := 10000 + rand.IntN(20000)
+		n := 11000 + rand.IntN(19000) // browsers refuse to go to 10080
 		if guards.held[n] != nil {
 			continue
 		}
@@ -50,6 +50,15 @@ func FreePort() (string, error) {
 		return port, nil
 	}
 	return "", errors.New("no free port below 30000")
+}
+
+// Listen listens on such a port of 127.0.0.1. Once that is closed nobody listens there, for as long as the process lives.
+func Listen() (net.Listener, error) {
+	port, err := FreePort()
+	if err != nil {
+		return nil, err
+	}
+	return new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:"+port)
 }
 
 // Until looks again and again, until it is so or patience has ended. The last look begins after that: the machine may stand

@@ -450,7 +450,7 @@ func (l *ledger) sent(letter Letter) {
 	defer l.mu.Unlock()
 	user := letter.Browser // the simulation writes it there
 	all := l.issued[user]
-	if n := len(all); n > 0 && all[n-1].to == letter.To && all[n-1].code == letter.Code {
+	if n := len(all); n > 0 && all[n-1].to == letter.To && all[n-1].code == letter.Code && !all[n-1].used {
 		return // sent again
 	}
 	l.issued[user] = append(all, issued{to: letter.To, code: letter.Code})

@@ -31,11 +31,14 @@ type Message struct {
 	MessageID           string
 }
 
-var sixDigits = regexp.MustCompile(`(?:^|\D)(\d{6})(?:\D|$)`)
+var (
+	sixDigits = regexp.MustCompile(`(?:^|\D)(\d{6})(?:\D|$)`)
+	link      = regexp.MustCompile(`https?://\S+`)
+)
 
-// Code is the first group of exactly six digits in the text; empty if there is none.
+// Code is the first group of exactly six digits in the text; empty if there is none. What a link holds is no code.
 func (m Message) Code() string {
-	if found := sixDigits.FindStringSubmatch(m.Text); found != nil {
+	if found := sixDigits.FindStringSubmatch(link.ReplaceAllString(m.Text, "")); found != nil {
 		return found[1]
 	}
 	return ""
