@@ -250,6 +250,56 @@ func BenchmarkTrustedRequest(b *testing.B) {
 	})
 }
 
+// BenchmarkIdentify finds out who asks, from headers that a trusted proxy sets.
+func BenchmarkIdentify(b *testing.B) {
+	guest := &Placeholder{User: "{http.request.header.Remote-User}", Email: "{http.request.header.Remote-Email}", SetBy: setByTrustedProxies}
+	if err := guest.Provision(caddy.Context{}); err != nil {
+		b.Fatal(err)
+	}
+	gate := &Gate{identity: guest}
+	_, r := prepared("ann")
+	r.Header.Set("Remote-Email", "ann.long@example.com")
+	caddyhttp.SetVar(r.Context(), caddyhttp.TrustedProxyVarKey, true)
+	b.ReportAllocs()
+	for b.Loop() {
+		if who, err := gate.identify(r); err != nil || who.User != "ann" || who.Email == "" {
+			b.Fatal(who, err)
+		}
+	}
+}
+
+// BenchmarkDeviceCookie looks at the cookie of a trusted browser: for the first time, and as it is remembered.
+func BenchmarkDeviceCookie(b *testing.B) {
+	gate, _ := verifiedGate(b, 1)
+	_, r := prepared("u0")
+	r.TLS = new(tls.ConnectionState)
+	r.Header.Set("Cookie", browserOf(b, gate, "u0", false, true))
+	p := publishing(r)
+	p.keepCookies(r)
+	live := gate.app.opened.live.Load()
+	b.Run("first", func(b *testing.B) {
+		asked := believing{Gate: gate, r: r, live: live, user: "u0"}
+		name, value := "", ""
+		for found, pair := range p.ours {
+			name, value = found, pair[len(found)+1:]
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			if asked.device(name, value) == nil {
+				b.Fatal("it proves nothing")
+			}
+		}
+	})
+	b.Run("remembered", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if gate.evidence(r, live, p, "u0").Device == nil {
+				b.Fatal("it proves nothing")
+			}
+		}
+	})
+}
+
 // benchRequests measures the gate's own way of requests. Each is a new one, made while the clock stands still.
 func benchRequests(b *testing.B, gate *Gate, request func(i int) (http.ResponseWriter, *http.Request)) {
 	writers, requests := make([]http.ResponseWriter, 2000), make([]*http.Request, 2000)

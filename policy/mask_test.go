@@ -284,3 +284,14 @@ func FuzzMask(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkMask(b *testing.B) {
+	for _, whole := range []string{"ann.long@example.com", "+819012345634"} {
+		b.Run(whole, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = Mask(whole)
+			}
+		})
+	}
+}

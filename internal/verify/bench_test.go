@@ -119,3 +119,24 @@ func BenchmarkDecide(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCode derives the code of a challenge.
+func BenchmarkCode(b *testing.B) {
+	ring, err := NewKeyring(rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	keys, err := ParseKeyring(ring)
+	if err != nil {
+		b.Fatal(err)
+	}
+	f := &Flow{Config: Config{Keys: keys}}
+	a := &policy.Account{Realm: realm, User: "ann", Contacts: []policy.Contact{{ID: "c1"}}}
+	c := &policy.Challenge{Nonce: []byte("0123456789abcdef"), KeyID: keys.IDs()[0], Contact: "c1", Channel: policy.ByEmail}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := f.code(a, c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
