@@ -222,7 +222,7 @@ func TestOperatorAsksForTheWholeNumber(t *testing.T) {
 }
 
 // perVisit is what differs between two visits of a page: what is drawn anew, and moments.
-var perVisit = regexp.MustCompile(moment.String() + `|(name="(csrf|contact|return)" value|datetime|data-wait)="[^"]*"|\d{1,2}:\d\d|\d+ seconds|••\d\d`)
+var perVisit = regexp.MustCompile(moment.String() + `|(name="(csrf|contact|return)" value|data-wait)="[^"]*"|\d{1,2}:\d\d|\d+ seconds|••\d\d`)
 
 // H04, H05: a number that somebody else has confirmed is answered like any other.
 func TestH05NumberOfSomebodyElseIsAnsweredLikeAnyOther(t *testing.T) {

@@ -37,7 +37,7 @@ func BenchmarkConfirmations(b *testing.B) {
 
 func benchmarkConfirmations(b *testing.B, accounts store.Store) {
 	b.Cleanup(func() { _ = accounts.Close() })
-	keys := drawKeys(b)
+	keys := drawKeys(b, rand.Reader)
 	quiet := slog.New(slog.DiscardHandler)
 	f := New(Config{Store: accounts, Keys: keys, Registry: &memory{}, Now: time.Now, Rand: rand.Reader, Log: quiet, Audit: quiet})
 	rules := policy.Defaults()
@@ -115,7 +115,7 @@ func BenchmarkDecide(b *testing.B) {
 
 // BenchmarkCode derives the code of a challenge.
 func BenchmarkCode(b *testing.B) {
-	keys := drawKeys(b)
+	keys := drawKeys(b, rand.Reader)
 	f := &Flow{Config: Config{Keys: keys}}
 	a := &policy.Account{Realm: realm, User: "ann", Contacts: []policy.Contact{{ID: "c1"}}}
 	c := &policy.Challenge{Nonce: []byte("0123456789abcdef"), KeyID: keys.IDs()[0], Contact: "c1", Channel: policy.ByEmail}
@@ -125,17 +125,4 @@ func BenchmarkCode(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-}
-
-func drawKeys(b *testing.B) *Keyring {
-	b.Helper()
-	ring, err := NewKeyring(rand.Reader)
-	if err != nil {
-		b.Fatal(err)
-	}
-	keys, err := ParseKeyring(ring)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return keys
 }

@@ -101,13 +101,7 @@ func TestNothingIsRecordedForWhoIsNeverAsked(t *testing.T) {
 // The key is the same each time, as the nonces are: what is drawn anew fails a test of significance once in a while.
 func TestCodesAreDerivedAndUniform(t *testing.T) {
 	h := newHouse(t, withoutWorkers)
-	ring, err := NewKeyring(rand.NewChaCha8([32]byte{1}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if h.Keys, err = ParseKeyring(ring); err != nil {
-		t.Fatal(err)
-	}
+	h.Keys = drawKeys(t, rand.NewChaCha8([32]byte{1}))
 	const n = 100_000
 	a := &policy.Account{Realm: realm, User: "ann", Contacts: []policy.Contact{{ID: "c1"}, {ID: "c2"}}}
 	places, seen := [policy.CodeDigits][10]int{}, map[string]int{}

@@ -329,6 +329,20 @@ func newHouse(t testing.TB, changes ...func(h *house)) *house {
 	return h
 }
 
+// drawKeys makes a ring of one key.
+func drawKeys(t testing.TB, random io.Reader) *Keyring {
+	t.Helper()
+	ring, err := NewKeyring(random)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := ParseKeyring(ring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
 // quickFolder is a folder of a test, in memory where there is a place for that.
 func quickFolder(t testing.TB) string {
 	t.Helper()

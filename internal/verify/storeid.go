@@ -277,9 +277,10 @@ func decodeID(text []byte) (*StoreID, error) {
 	return id, nil
 }
 
-// nameStore writes the name into the store (nil: where it has one), with the newest key of the ring as one that records may be sealed with from
-// now on. Older ones are there already, if they ever were the newest, until Reseal takes them out. They come back while a
-// ring has them: until it began with this ring, the node may have sealed with them what others had sealed anew before.
+// nameStore writes the name into the store (nil: where it has one), with the newest key of the ring as one that records may be
+// sealed with from now on. Older ones are there already, if they ever were the newest, until Reseal takes them out. They come
+// back while a ring has them: until it began with this ring, the node may have sealed with them what others had sealed anew
+// before.
 func (f *Flow) nameStore(ctx context.Context, id *StoreID) error {
 	return f.Store.Update(ctx, storeIDKey, func(old store.Record) (store.Record, error) {
 		next, err := decodeID(old.Value)
